@@ -1,0 +1,5 @@
+//go:build race
+
+package recycle
+
+func init() { Strict(true) }
