@@ -1,0 +1,27 @@
+package tail
+
+import (
+	"testing"
+
+	"github.com/gridmesh/gridmesh/internal/target"
+)
+
+// What is there is looked at once, though entries come as fast as they are read.
+func TestPastEnds(t *testing.T) {
+	ring := target.NewRing(target.RingEntries, target.RingBytes)
+	for range 100 {
+		ring.Add([]byte("entry"))
+	}
+	looked := 0
+	s := &stream{ring: ring, wanted: func([]byte) bool {
+		if looked++; looked > 100 {
+			t.Fatalf("%d entries of 100 were looked at", looked)
+		}
+		ring.Add([]byte("another"))
+		return true
+	}}
+	reader, until := s.past(10)
+	if entry, missed, ok := reader.Try(); until != 100 || !ok || missed != 0 || reader.Number() != 90 || string(entry) != "entry" {
+		t.Errorf("until %d; the first is %d, %q, %d missed", until, reader.Number(), entry, missed)
+	}
+}
