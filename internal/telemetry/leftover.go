@@ -1,0 +1,143 @@
+package telemetry
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gridmesh/gridmesh/internal/target"
+)
+
+// leftTime is how long a target that was removed may go on delivering what it
+// holds. What it has on disk then stays there, for when one of its name comes.
+const leftTime = 30 * time.Second
+
+// leftovers are the targets that were removed and have not ended. There is one
+// goroutine for each, and wait waits for them.
+type leftovers struct {
+	life  context.Context // ends all of them
+	stop  context.CancelFunc
+	group sync.WaitGroup
+
+	mu     sync.Mutex          // protects all below
+	all    map[leftover]uint64 // to the number of each
+	number uint64              // of the newest one
+}
+
+// leftover names one: two of a name are possible, where a target was removed,
+// added and removed again.
+type leftover struct {
+	system string
+	target *target.Target
+}
+
+func (l *leftovers) init() {
+	l.life, l.stop = context.WithCancel(context.Background())
+	l.all = make(map[leftover]uint64)
+}
+
+// close delivers what a target holds, and ends it. ended is called then.
+func (l *leftovers) close(system string, t *target.Target, ended func(system string, t *target.Target)) {
+	ctx, cancel := context.WithTimeout(l.life, leftTime)
+	key := leftover{system: system, target: t}
+	l.mu.Lock()
+	l.number++
+	l.all[key] = l.number
+	l.mu.Unlock()
+	l.group.Go(func() {
+		defer cancel()
+		t.Close(ctx)
+		l.mu.Lock()
+		delete(l.all, key)
+		l.mu.Unlock()
+		ended(system, t)
+	})
+}
+
+// ended is called when a target that was removed has ended. Unless another one of
+// its name goes on, what is left on its disk is told of, and its ids are closed.
+func (s *System) ended(system string, t *target.Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, made := t.Name(), s.logs
+	if system == dirAudit {
+		made = s.audits
+	}
+	if _, used := made[name]; used || s.closed || s.left.has(system, name) {
+		return
+	}
+	if stats := t.Stats(); stats.QueueBytes > 0 {
+		s.tellLeft(system, name, stats.QueueBytes)
+	}
+	if system != dirLog || s.seqs[name] == nil {
+		return
+	}
+	if err := s.closeSequences(map[string]*target.Sequence{name: s.seqs[name]}); err != nil {
+		s.log.Console().Error("ids are not closed well", "target", name, "error", err)
+	}
+}
+
+// last gives the newest one of a name, nil if all have ended.
+func (l *leftovers) last(system, name string) (last *target.Target) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	newest := uint64(0)
+	for key, number := range l.all {
+		if key.system == system && key.target.Name() == name && number > newest {
+			last, newest = key.target, number
+		}
+	}
+	return last
+}
+
+// has reports whether one of the name has not ended.
+func (l *leftovers) has(system, name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range l.all {
+		if key.system == system && key.target.Name() == name {
+			return true
+		}
+	}
+	return false
+}
+
+// wait waits for all of them, until ctx ends; then they end, too.
+func (l *leftovers) wait(ctx context.Context) {
+	over := context.AfterFunc(ctx, l.stop)
+	l.group.Wait()
+	over()
+	l.stop()
+}
+
+// tellLeft tells of a queue that no target reads, once.
+func (s *System) tellLeft(system, name string, size int64) {
+	if key := (queue{system, name}); !s.told[key] {
+		s.told[key] = true
+		s.log.Console().Warn("target removed: what waits for it stays on disk, until there is one of its name again",
+			"system", system, "target", name, "bytes", size)
+	}
+}
+
+// queue is one on disk.
+type queue struct{ system, name string }
+
+// tellQueues looks for queues that no target has: of one that was renamed, or
+// removed, while the program did not run.
+func (s *System) tellQueues(system string, now map[string]made) {
+	for _, name := range s.queues(system) {
+		key := queue{system, name}
+		if _, used := now[name]; used {
+			delete(s.told, key)
+			continue
+		}
+		if s.told[key] || s.left.has(system, name) {
+			continue
+		}
+		if waits := s.queued(filepath.Join(s.o.DataDir, system, name)).Bytes; waits > 0 {
+			s.tellLeft(system, name, waits)
+		}
+		s.told[key] = true // or there is nothing to tell
+	}
+}
