@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gridmesh/gridmesh/internal/logger"
+	"github.com/gridmesh/gridmesh/internal/spool"
+	"github.com/gridmesh/gridmesh/internal/target"
+	"github.com/gridmesh/gridmesh/internal/target/webhook"
+	"github.com/gridmesh/gridmesh/pkg/grid"
+)
+
+const (
+	loggedCallers = 16
+	loggedPause   = time.Millisecond // with it the machine has time left: what is measured is waiting, not work
+	loggedLonger  = 2                // times as long as others: a p99 takes many calls
+	slowAnswer    = 5 * time.Second
+)
+
+// receivers are what may be at the other end of a webhook. nil: nobody is.
+var receivers = map[string]http.HandlerFunc{
+	"works":   func(http.ResponseWriter, *http.Request) {},
+	"dead":    nil,
+	"hanging": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	"slow": func(_ http.ResponseWriter, r *http.Request) {
+		_ = pause(r.Context(), slowAnswer) // it ends with whoever waits
+	},
+	"500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+}
+
+// webhookCases are what a webhook in each of its states does to calls whose
+// handler logs an entry.
+func webhookCases() []Case {
+	var list []Case
+	for _, state := range []string{"works", "dead", "hanging", "slow", "500"} {
+		list = append(list, Case{
+			Group: "webhook", Variant: state, Needs: CanLog,
+			Metrics: []Metric{
+				{Name: "p99_ratio", Head: "p99 ÷ without"},
+				{Name: "p99_us", Head: "p99 µs"},
+				{Name: "p99_without_us", Head: "p99 without µs"},
+				{Name: "dropped", Head: "entries dropped"},
+			},
+			Run: func(ctx context.Context, _ System, w stopwatch) (values Values, err error) {
+				dir, err := os.MkdirTemp("", "bench-webhook-")
+				if err != nil {
+					return nil, err
+				}
+				defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+				return beside(ctx, w, dir, receivers[state])
+			},
+		})
+	}
+	return list
+}
+
+// beside measures calls whose handler logs to the console and a webhook, and
+// calls of a handler that logs to the console, in turns.
+func beside(ctx context.Context, w stopwatch, dir string, receiver http.HandlerFunc) (values Values, err error) {
+	listener, err := listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	url := "http://" + listener.Addr().String()
+	if receiver == nil {
+		if err := listener.Close(); err != nil {
+			return nil, err
+		}
+	} else {
+		server := &http.Server{Handler: receiver, ReadHeaderTimeout: time.Minute}
+		done := make(chan struct{})
+		go func() {
+			_ = server.Serve(listener) // until it is closed
+			close(done)
+		}()
+		defer func() {
+			err = errors.Join(err, server.Close())
+			<-done
+		}()
+	}
+	with, without := newLog(slog.LevelInfo), newLog(slog.LevelInfo)
+	stop, cancel := context.WithCancel(ctx)
+	cancel() // what the webhook has not taken is not waited for
+	defer without.Close(stop)
+	defer with.Close(stop)
+	hook := target.New(target.Options{
+		Name: "webhook", Kind: "webhook", Sequence: target.NewSequence(), WithIDs: true, Key: gridName(1) + "/log/webhook",
+		Sink:  func() (target.Sink, error) { return webhook.Open(webhook.Options{URL: url}) },
+		Spool: spool.Options{Dir: filepath.Join(dir, "spool")}, Gap: logger.Gap(false, false), Report: with.Console(),
+	})
+	with.Swap([]*logger.Output{{Target: hook}})
+	return onPair(ctx, gridmeshSystem{}, logs(with), func(on Pair) (Values, error) {
+		return onPair(ctx, gridmeshSystem{}, logs(without), func(off Pair) (Values, error) {
+			calls := crowd{callers: loggedCallers, size: smallSize, pause: loggedPause}
+			w.measure *= loggedLonger
+			r, err := w.inTurns(ctx, calls.of(on, Echo), calls.of(off, Echo))
+			if err != nil {
+				return nil, err
+			}
+			s := hook.Stats()
+			if float64(s.In) < r[0].calls() {
+				return nil, fmt.Errorf("%d entries of %g calls", s.In, r[0].calls())
+			}
+			return Values{"p99_ratio": r[0].p99() / r[1].p99(), "p99_us": r[0].p99(), "p99_without_us": r[1].p99(), "dropped": float64(s.Dropped)}, nil
+		})
+	})
+}
+
+// logs has the serving end log an entry for each call.
+func logs(l *logger.Log) Settings {
+	log := l.Logger().With("node", gridName(1))
+	entry := func(next grid.SingleFunc) grid.SingleFunc {
+		return func(ctx context.Context, call *grid.Call, req []byte) ([]byte, error) {
+			log.LogAttrs(ctx, slog.LevelInfo, "call", slog.String("peer", call.Peer), slog.String("handler", string(call.Handler)), slog.Int("bytes", len(req)))
+			return next(ctx, call, req)
+		}
+	}
+	return Settings{Grid: func(o *grid.Options) {
+		if o.Local == gridName(1) {
+			o.Interceptors = []grid.Interceptor{{HandleSingle: entry}}
+		}
+	}}
+}
