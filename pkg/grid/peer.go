@@ -111,6 +111,14 @@ func (p *peer) waitLink(ctx context.Context) (*link.Link, error) {
 	}
 }
 
+// forsake takes l away from new calls: it has ended, and a call has noticed
+// before attend did.
+func (p *peer) forsake(l *link.Link) {
+	p.mu.Lock()
+	p.live.CompareAndSwap(l, nil)
+	p.mu.Unlock()
+}
+
 func (p *peer) currentState() State {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -98,29 +98,46 @@ func (c *Connection) persist(ctx context.Context, h HandlerID, call *link.Call) 
 			pause.Stop()
 			return call.Dst, &contextError{cause: ctx.Err()}
 		}
-		if until, ok := ctx.Deadline(); ok {
-			call.Timeout = time.Until(until)
-		}
 	}
 }
 
 // try is one try of persist.
-func (c *Connection) try(ctx context.Context, h HandlerID, call *link.Call) ([]byte, error) {
-	l, err := c.peer.link()
-	if errors.Is(err, ErrNotLinked) {
-		l, err = c.peer.waitLink(ctx)
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return call.Dst, &contextError{cause: ctx.Err()}
+func (c *Connection) try(ctx context.Context, h HandlerID, call *link.Call) (reply []byte, err error) {
+	reply = call.Dst
+	err = c.onLink(ctx, h, call, true, func(l *link.Link) (err error) {
+		reply, err = l.Call(ctx, call)
+		return err
+	})
+	return reply, err
+}
+
+// onLink does what takes a link; with wait it waits for one. A link that has
+// ended and that nobody has taken away yet is none either: else it would fail
+// those who wait for a link again and again.
+func (c *Connection) onLink(ctx context.Context, h HandlerID, call *link.Call, wait bool, do func(*link.Link) error) error {
+	for {
+		l, err := c.peer.link()
+		if wait && errors.Is(err, ErrNotLinked) {
+			l, err = c.peer.waitLink(ctx)
 		}
-		return call.Dst, &RefusedError{Peer: c.peer.name, Handler: h, Reason: err}
+		if err != nil {
+			if ctx.Err() != nil {
+				return &contextError{cause: ctx.Err()}
+			}
+			return &RefusedError{Peer: c.peer.name, Handler: h, Reason: err}
+		}
+		if until, ok := ctx.Deadline(); ok {
+			if call.Timeout = time.Until(until); call.Timeout <= 0 {
+				return &contextError{cause: context.DeadlineExceeded}
+			}
+		}
+		err = do(l)
+		if failure, ok := err.(*link.Failure); ok && failure.Ended && wait {
+			c.peer.forsake(l)
+			continue
+		}
+		return c.peer.publicError(h, err)
 	}
-	reply, err := l.Call(ctx, call)
-	if err != nil {
-		return call.Dst, c.peer.publicError(h, err)
-	}
-	return reply, nil
 }
 
 // retryable reports whether a call has not run and might another time.

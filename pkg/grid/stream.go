@@ -119,19 +119,13 @@ func (c *Connection) open(ctx context.Context, h HandlerID, header Header, paylo
 	if call.Expire { // streams have no default time-out
 		call.Timeout, call.Expire = 0, false
 	}
-	l, err := c.peer.link()
-	if c.o.WaitForLink && errors.Is(err, ErrNotLinked) {
-		l, err = c.peer.waitLink(ctx)
-	}
+	var s *link.Stream
+	err := c.onLink(ctx, h, &call, c.o.WaitForLink, func(l *link.Link) (err error) {
+		s, err = l.Open(ctx, &call)
+		return err
+	})
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, &contextError{cause: ctx.Err()}
-		}
-		return nil, &RefusedError{Peer: c.peer.name, Handler: h, Reason: err}
-	}
-	s, err := l.Open(ctx, &call)
-	if err != nil {
-		return nil, c.peer.publicError(h, err)
+		return nil, err
 	}
 	return &CallerStream{core{s: s, h: h, p: c.peer}}, nil
 }

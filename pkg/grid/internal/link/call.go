@@ -152,7 +152,7 @@ func (l *Link) admitLocked(done <-chan struct{}) error {
 	}
 	switch {
 	case o.closed != nil:
-		return &Failure{Cut: o.closed}
+		return &Failure{Cut: o.closed, Ended: true}
 	case o.draining, o.finishing:
 		return &Failure{Code: CodeDraining, Text: "the link takes no more calls"}
 	}

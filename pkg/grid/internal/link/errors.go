@@ -58,6 +58,7 @@ type Failure struct {
 	Cut   *CutError // the link ended
 	Cause error     // the context's error
 	Sent  bool      // the other side may have run the call
+	Ended bool      // the link had ended before the call came to it
 	Text  string    // the other side's sentence, if it gave one
 }
 
