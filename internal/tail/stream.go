@@ -20,6 +20,7 @@ type filter func(entry []byte) bool
 type stream struct {
 	hs     *grid.HandlerStream
 	ring   *target.Ring
+	end    uint64 // of what was there when it was asked for
 	wanted filter
 
 	unread int  // bytes sent of which the reader has not said that it read them
@@ -27,7 +28,7 @@ type stream struct {
 }
 
 func (t *stream) run(ctx context.Context, ask adminapi.Tail) error {
-	reader, until := t.past(ask.Past)
+	reader := t.past(ask.Past)
 	for ctx.Err() == nil {
 		var (
 			entry  []byte
@@ -38,7 +39,7 @@ func (t *stream) run(ctx context.Context, ask adminapi.Tail) error {
 			entry, missed, err = reader.Next(ctx)
 		} else {
 			var ok bool
-			if entry, missed, ok = reader.Try(); !ok || reader.Number() >= until {
+			if entry, missed, ok = reader.Try(); !ok || reader.Number() >= t.end {
 				return t.tellMissed(ctx, missed)
 			}
 		}
@@ -59,16 +60,15 @@ func (t *stream) run(ctx context.Context, ask adminapi.Tail) error {
 }
 
 // past makes a reader that begins with the newest entries that are wanted, so
-// many of them, and says where what is there now ends. What comes meanwhile is not
-// looked at: it may come faster than it is.
-func (t *stream) past(newest int) (reader *target.Reader, until uint64) {
-	until = t.ring.End()
+// many of them, of those that were there when the tail was asked for. What comes
+// meanwhile is not looked at: it may come faster than it is.
+func (t *stream) past(newest int) *target.Reader {
 	scan := t.ring.Read(target.RingEntries)
 	found := make([]uint64, 0, newest) // a ring, too
 	next := 0
 	for {
 		entry, _, ok := scan.Try()
-		if !ok || scan.Number() >= until {
+		if !ok || scan.Number() >= t.end {
 			break
 		}
 		switch {
@@ -81,9 +81,9 @@ func (t *stream) past(newest int) (reader *target.Reader, until uint64) {
 		}
 	}
 	if len(found) == 0 {
-		return t.ring.ReadFrom(until), until
+		return t.ring.ReadFrom(t.end)
 	}
-	return t.ring.ReadFrom(found[next]), until
+	return t.ring.ReadFrom(found[next])
 }
 
 func (t *stream) tellMissed(ctx context.Context, missed uint64) error {

@@ -114,13 +114,14 @@ func (s *Server) serve(ctx context.Context, hs *grid.HandlerStream, ring *target
 	if s.Only != "" && peer != s.Only {
 		return errLocal
 	}
+	// What comes once the tail is counted is part of it.
+	t := &stream{hs: hs, ring: ring, end: ring.End(), wanted: wanted}
 	if err := s.enter(peer); err != nil {
 		return err
 	}
 	defer s.exit(peer)
 	ctx, cancel := s.Until(ctx)
 	defer cancel()
-	t := &stream{hs: hs, ring: ring, wanted: wanted}
 	err := t.run(ctx, ask)
 	if err != nil && errors.Is(context.Cause(ctx), errLeaving) {
 		return errLeaving
