@@ -3,13 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gridmesh/gridmesh/internal/freeport"
 )
 
 // childVariable has this test's program be the node program.
@@ -28,14 +29,9 @@ func child(t *testing.T, args ...string) *exec.Cmd {
 // TestTailOfAProcess: node log tail shows what a node logs as it does, and
 // Ctrl-C is a good end of it, whether or not anything comes.
 func TestTailOfAProcess(t *testing.T) {
-	var ports []string
-	for range 2 {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, l.Addr().String())
-		_ = l.Close()
+	ports, err := freeport.Addrs(2)
+	if err != nil {
+		t.Fatal(err)
 	}
 	node := child(t, "--name="+ports[0], "--peers="+ports[0], "--admin-addr="+ports[1], "--insecure-plain-text")
 	said, err := node.StderrPipe()

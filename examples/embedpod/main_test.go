@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/pkg/grid/peers"
 )
 
@@ -45,17 +45,13 @@ type pod struct {
 	done  chan error
 }
 
-// freePort finds a port that nobody listens at, below those that the system
-// gives to outgoing connections.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for {
-		port := 20000 + rand.IntN(10000)
-		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
+	addrs, err := freeport.Addrs(1)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return int(netip.MustParseAddrPort(addrs[0]).Port())
 }
 
 // start runs pods of a Grid, with what the operator would have them mount.

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 	"github.com/gridmesh/gridmesh/internal/certs"
+	"github.com/gridmesh/gridmesh/internal/freeport"
 )
 
 const gridID = "demo"
@@ -72,7 +70,7 @@ func (c *cluster) writePeers(nodes []*node) error {
 
 // prepare makes the files of count nodes: a certificate and a configuration each.
 func (c *cluster) prepare(count int) ([]*node, error) {
-	addrs, err := freePorts(2 * count)
+	addrs, err := freeport.Addrs(2 * count)
 	if err != nil {
 		return nil, err
 	}
@@ -193,27 +191,4 @@ func tail(path string) string {
 		return err.Error()
 	}
 	return "its log ends with:\n" + string(text[max(0, len(text)-most):])
-}
-
-// freePorts finds addresses on loopback that nobody listens on. They lie below
-// those that systems give to outgoing connections: one of these must not take
-// the port of a node that is just being restarted.
-func freePorts(count int) ([]string, error) {
-	const first, last, tries = 15_000, 30_000, 1000
-	var addrs []string
-	for range tries {
-		if len(addrs) == count {
-			return addrs, nil
-		}
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first)))
-		if !slices.Contains(addrs, addr) && isFree(addr) {
-			addrs = append(addrs, addr)
-		}
-	}
-	return nil, fmt.Errorf("only %d of %d ports between %d and %d are free", len(addrs), count, first, last)
-}
-
-func isFree(addr string) bool {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
-	return err == nil && l.Close() == nil
 }

@@ -260,17 +260,6 @@ func TestCleanEnviron(t *testing.T) {
 	}
 }
 
-func TestFreePorts(t *testing.T) {
-	addrs, err := freePorts(8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(addrs)
-	if len(slices.Compact(addrs)) != 8 {
-		t.Errorf("got %q", addrs)
-	}
-}
-
 func TestScreen(t *testing.T) {
 	lines := []line{
 		{name: "a:1", pid: 7, state: "ready", links: adminapi.Links{Up: 1, Expected: 1}, perSecond: 100, p50: time.Millisecond, p99: 2 * time.Millisecond, queueOf: 4 << 20, streams: 2},

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,6 +22,7 @@ import (
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 	"github.com/gridmesh/gridmesh/internal/certs"
+	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/internal/logger"
 	"github.com/gridmesh/gridmesh/internal/settings"
 )
@@ -57,23 +56,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// freePorts finds addresses that nobody listens on, outside of the range that
-// outgoing connections get theirs from.
 func freePorts(t *testing.T, count int) []string {
 	t.Helper()
-	var addrs []string
-	for range 1000 {
-		if len(addrs) == count {
-			return addrs
-		}
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			addrs = append(addrs, addr)
-		}
+	addrs, err := freeport.Addrs(count)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free ports")
-	return nil
+	return addrs
 }
 
 // shown: who runs the tests asks for what nodes log (docs/logging.md). It is known

@@ -5,14 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
+	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/internal/node"
 	"github.com/gridmesh/gridmesh/internal/settings"
 )
@@ -33,19 +31,11 @@ const podName = "POD_NAME=web-0"
 
 func freePorts(t *testing.T, count int) []string {
 	t.Helper()
-	var addrs []string
-	for range 1000 {
-		if len(addrs) == count {
-			return addrs
-		}
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			addrs = append(addrs, addr)
-		}
+	addrs, err := freeport.Addrs(count)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free ports")
-	return nil
+	return addrs
 }
 
 // startNode runs a node until the returned function is called or the test ends.

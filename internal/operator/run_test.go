@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -36,19 +35,9 @@ import (
 	"github.com/gridmesh/gridmesh/api/v1alpha1"
 	"github.com/gridmesh/gridmesh/controllers"
 	"github.com/gridmesh/gridmesh/internal/envtestkit"
+	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/internal/settings"
 )
-
-// freePort is a port that was free a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
 
 // roles are those that the operator is installed with.
 func roles(t *testing.T) (cluster rbacv1.ClusterRole, own rbacv1.Role) {
@@ -110,7 +99,11 @@ func kubeconfig(t *testing.T, config *rest.Config) string {
 func TestRun(t *testing.T) {
 	kube := envtestkit.Start(t)
 	namespace := kube.Namespace(t)
-	health, open := freePort(t), freePort(t)
+	addrs, err := freeport.Addrs(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	health, open := addrs[0], addrs[1]
 	c, _, err := LoadConfig(settings.Input{Args: []string{
 		"--kubeconfig", kubeconfig(t, account(t, kube, namespace)), "--watch-namespaces", namespace, "--leader-namespace", namespace,
 		"--health-addr", health, "--metrics-addr", open, "--metrics-access", "open",

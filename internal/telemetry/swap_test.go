@@ -71,7 +71,11 @@ audit:
 	}
 	close(stop)
 	group.Wait()
-	closeSystem(t, s)
+	ctx, cancel := timeout(time.Minute) // which delivering what waits does not take
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		t.Error(err)
+	}
 
 	count := 0
 	for _, n := range made {

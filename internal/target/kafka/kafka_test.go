@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/gridmesh/gridmesh/internal/certs"
+	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/internal/target"
 	"github.com/gridmesh/gridmesh/internal/target/tlsfiles"
 )
@@ -95,13 +96,11 @@ func TestProduces(t *testing.T) {
 // a pile of goroutines, and takes it when it is back (field-history L16, L21,
 // D12).
 func TestDownAndUp(t *testing.T) {
-	var listen net.ListenConfig
-	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	addrs, err := freeport.Addrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := addrs[0]
 	s := open(t, Options{Brokers: []string{address}, Topic: topic, Timeout: time.Second})
 	before := runtime.NumGoroutine()
 	for range 5 {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/certs"
+	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/internal/target"
 	"github.com/gridmesh/gridmesh/internal/target/tlsfiles"
 )
@@ -220,18 +221,17 @@ func TestChecks(t *testing.T) {
 // it should be, and takes it when it is back (field-history L18, L29).
 func TestDead(t *testing.T) {
 	silence(t)
-	var listen net.ListenConfig
-	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	addrs, err := freeport.Addrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := addrs[0]
 	s := open(t, Options{URL: "http://" + address + "/secret"})
 	if err := s.Send(t.Context(), batch); kind(err) != "again" || strings.Contains(err.Error(), "secret") {
 		t.Errorf("dead: %v", err)
 	}
-	if l, err = listen.Listen(t.Context(), "tcp", address); err != nil {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+	if err != nil {
 		t.Fatal(err)
 	}
 	handler, requests := fakeCollector(t, takes)

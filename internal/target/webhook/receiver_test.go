@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/certs"
+	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/internal/spool"
 	"github.com/gridmesh/gridmesh/internal/target"
 	"github.com/gridmesh/gridmesh/internal/target/tlsfiles"
@@ -39,13 +39,11 @@ func TestExampleReceiver(t *testing.T) {
 	write(t, files.CA, string(a.PEM))
 	token := filepath.Join(dir, "token")
 	write(t, token, "secret")
-	var listen net.ListenConfig
-	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	addrs, err := freeport.Addrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := addrs[0]
 	start := func() (kill func()) {
 		cmd := exec.CommandContext(t.Context(), program, "-listen", address, "-dir", dir, "-client-ca", files.CA,
 			"-cert", filepath.Join(dir, "server.crt"), "-key", filepath.Join(dir, "server.key"), "-token-file", token)

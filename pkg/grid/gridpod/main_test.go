@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +26,7 @@ import (
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 	"github.com/gridmesh/gridmesh/internal/certs"
+	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/internal/poddir"
 	"github.com/gridmesh/gridmesh/pkg/grid"
 	"github.com/gridmesh/gridmesh/pkg/grid/peers"
@@ -51,19 +52,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// freePort finds a port that nobody listens on, outside of the range that
-// outgoing connections get theirs from.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 1000 {
-		port := 10_000 + rand.IntN(20_000)
-		if l, err := net.Listen("tcp", ":"+strconv.Itoa(port)); err == nil {
-			_ = l.Close()
-			return port
-		}
+	addrs, err := freeport.Addrs(1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return 0
+	return int(netip.MustParseAddrPort(addrs[0]).Port())
 }
 
 // operator does for the pods of a test what the real one does: it writes what
