@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of these tests: nothing takes that long.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // eventually waits until ok says so.
 func eventually(t *testing.T, what string, ok func() bool) {

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gridmesh/gridmesh/internal/fsys/crashfs"
 )
@@ -394,17 +393,13 @@ func TestOpenLarge(t *testing.T) {
 	for number := range uint64(256) {
 		make1(number+1, 4<<20)
 	}
+	o.Damaged = func(file string, _ int64, _ string) { t.Errorf("%s was read, which is one of holes", file) }
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	start := time.Now()
 	q = open(t, o)
-	took := time.Since(start)
 	runtime.ReadMemStats(&after)
 	if used := q.Stats().Used; used < 1<<30 {
 		t.Fatalf("only %d bytes are there", used)
-	}
-	if took > 2*time.Second {
-		t.Errorf("it took %v to open 1 GiB", took)
 	}
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 8<<20 {
 		t.Errorf("it took %d KiB of memory to open 1 GiB", grown>>10)

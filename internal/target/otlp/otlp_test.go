@@ -263,7 +263,7 @@ func TestHanging(t *testing.T) {
 	if err := s.Send(t.Context(), batch); kind(err) != "again" {
 		t.Fatalf("hanging: %v", err)
 	}
-	if took := time.Since(start); took < time.Second || took > 30*time.Second {
+	if took := time.Since(start); took < time.Second {
 		t.Errorf("it took %v", took)
 	}
 	slow.Store(false)

@@ -263,7 +263,7 @@ func TestSlow(t *testing.T) {
 	if err := s.Send(t.Context(), batch); err == nil {
 		t.Fatal("it took what nobody has answered")
 	}
-	if took := time.Since(start); took < time.Second || took > 30*time.Second {
+	if took := time.Since(start); took < time.Second {
 		t.Errorf("it took %v", took)
 	}
 	slow.Store(false)
