@@ -180,6 +180,7 @@ func TestSlowBodiesDoNotPileUp(t *testing.T) {
 		asked <- struct{}{}
 		Text(w, http.StatusOK, "ok\n") // the server waits for the body before it says so
 	}), 1, nil, slog.New(slog.DiscardHandler))
+	server.ReadTimeout = 0 // so that nothing but the limit ends them
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -206,12 +207,8 @@ func TestSlowBodiesDoNotPileUp(t *testing.T) {
 			ended <- struct{}{}
 		}()
 	}
-	began := time.Now()
 	for range attackers - 2*maxConnections {
 		<-ended
-	}
-	if took := time.Since(began); took > ReadTime/2 {
-		t.Errorf("beyond the limit connections end after %v", took)
 	}
 	response, err := http.Get("http://" + listener.Addr().String())
 	if err != nil {

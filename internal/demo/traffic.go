@@ -17,7 +17,7 @@ import (
 const (
 	callEvery   = 4 * time.Millisecond // pause between the calls of a pair
 	askAllEvery = time.Second
-	callTime    = 10 * time.Second
+	callTime    = time.Minute // for what hangs: how slow this machine is says nothing of the mesh
 	keptErrors  = 5
 )
 

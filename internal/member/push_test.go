@@ -161,6 +161,7 @@ func TestSlowPushesKeepNobodyOut(t *testing.T) {
 				r.Body = begun{r.Body, sync.OnceFunc(func() { reading <- struct{}{} })}
 				a.port.ServeHTTP(w, r)
 			}), 100, nil, slog.New(slog.DiscardHandler))
+			server.ReadTimeout = 0 // so that they go on for as long as it takes
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -200,13 +201,9 @@ func TestSlowPushesKeepNobodyOut(t *testing.T) {
 				}
 				<-reading
 			}
-			began := time.Now()
 			list := p.list(1, self)
 			if got := push(strings.NewReader(list), len(list)); got != http.StatusOK {
 				t.Errorf("beside them a good list is answered %d", got)
-			}
-			if took := time.Since(began); took > adminport.ReadTime/2 {
-				t.Errorf("it took %v", took)
 			}
 			for _, w := range bodies {
 				_ = w.CloseWithError(errors.New("the test is over"))
