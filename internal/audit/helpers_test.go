@@ -82,13 +82,17 @@ func (r *receiver) Send(ctx context.Context, b target.Batch) error {
 
 func (r *receiver) Close() error { return nil }
 
+// got gives what has come.
+func (r *receiver) got() [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.lines)
+}
+
 // records gives those that have come, each of which fits the schema.
 func (r *receiver) records(t *testing.T) (all []map[string]any) {
 	t.Helper()
-	r.mu.Lock()
-	lines := slices.Clone(r.lines)
-	r.mu.Unlock()
-	for _, line := range lines {
+	for _, line := range r.got() {
 		all = append(all, parse(t, line))
 	}
 	return all

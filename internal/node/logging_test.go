@@ -179,7 +179,7 @@ func TestDrainIsRecorded(t *testing.T) {
 	a, _ := pair(t, "--audit={targets: [{name: a, webhook: {url: '"+h.URL+"'}}]}")
 	a.signals <- os.Interrupt
 	<-a.done
-	got := with(h.lines, "node", a.config.Name)
+	got := h.all("node", a.config.Name)
 	var events []string
 	for _, l := range got {
 		events = append(events, fmt.Sprint(l["event"]))

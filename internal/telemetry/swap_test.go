@@ -119,7 +119,7 @@ audit:
 	check("the audit that stays", 1, seen, others)
 
 	var logs, records []map[string]any
-	for _, l := range hook.lines {
+	for _, l := range hook.got() {
 		if _, ok := l["event"]; ok {
 			records = append(records, l)
 		} else {
