@@ -380,12 +380,13 @@ func TestMistakesAreSaidAndCostNothing(t *testing.T) {
 			if got := w.feed.reconciled(g); got > 25 {
 				t.Errorf("reconciled %d times before it settled", got)
 			}
-			before := w.feed.reconciled(g)
-			calm := time.NewTimer(2 * time.Second)
-			<-calm.C
-			if got := w.feed.reconciled(g) - before; got > 3 {
-				t.Errorf("reconciled %d times in 2 s for nothing", got)
-			}
+			w.wait("calm", func() (string, bool) { // what it has brought about may take its time to come
+				before := w.feed.reconciled(g)
+				calm := time.NewTimer(2 * time.Second)
+				<-calm.C
+				got := w.feed.reconciled(g) - before
+				return fmt.Sprintf("reconciled %d times in 2 s for nothing", got), got <= 3
+			})
 			update(w, g, c.mend)
 			w.waitCondition(g, v1alpha1.ConditionAccepted, metav1.ConditionTrue, reasonValid)
 		})
@@ -443,8 +444,9 @@ func TestAStatusIsNotWrittenAllTheTime(t *testing.T) {
 		tick := time.NewTimer(50 * time.Millisecond)
 		<-tick.C
 	}
-	if got := testutil.ToFloat64(w.grids.Metrics.status.WithLabelValues("ok")) - writes; got > 2 {
-		t.Errorf("%v writes in 3 s", got)
+	got := testutil.ToFloat64(w.grids.Metrics.status.WithLabelValues("ok")) - writes
+	if took := time.Since(begin); got > 2+float64(took/statusEvery) { // the 3 s may have been longer
+		t.Errorf("%v writes in %v", got, took)
 	}
 	w.feed.set(g, func(s *feed.State) { s.Problem = &feed.Problem{Reason: "ListInvalid", Message: "too many"} })
 	begin = time.Now()
