@@ -18,9 +18,24 @@ import (
 	"github.com/gridmesh/gridmesh/internal/envtestkit"
 )
 
+// reader reads what the self-test says, and ends it at a word.
+type reader struct {
+	bytes.Buffer
+
+	word string
+	end  func()
+}
+
+func (r *reader) Write(text []byte) (int, error) {
+	if r.word != "" && bytes.Contains(text, []byte(r.word)) {
+		r.end()
+	}
+	return r.Buffer.Write(text)
+}
+
 // selfTest runs the self-test in a namespace while act does what an operator
-// would, to the Grid that it makes.
-func selfTest(t *testing.T, c SelfTest, act func(context.Context, *v1alpha1.Grid) error) (out string, err error) {
+// would, to the Grid that it makes. It has no more time once it says the word.
+func selfTest(t *testing.T, c SelfTest, word string, act func(context.Context, *v1alpha1.Grid) error) (out string, err error) {
 	t.Helper()
 	kube := envtestkit.Start(t)
 	c.Namespace = kube.Namespace(t)
@@ -36,14 +51,14 @@ func selfTest(t *testing.T, c SelfTest, act func(context.Context, *v1alpha1.Grid
 		defer watcher.Stop()
 		for event := range watcher.ResultChan() {
 			if g, ok := event.Object.(*v1alpha1.Grid); ok && act != nil {
-				acted <- act(ctx, g)
+				acted <- act(t.Context(), g) // to its end, though the test may have seen it
 				return
 			}
 		}
 		acted <- nil
 	}()
-	var said bytes.Buffer
-	err = c.run(ctx, kube.Config, &said)
+	said := &reader{word: word, end: cancel}
+	err = c.run(ctx, kube.Config, said)
 	cancel()
 	if problem := <-acted; problem != nil {
 		t.Fatal(problem)
@@ -59,7 +74,7 @@ func selfTest(t *testing.T, c SelfTest, act func(context.Context, *v1alpha1.Grid
 }
 
 func TestSelfTestWithoutAnOperator(t *testing.T) {
-	out, err := selfTest(t, SelfTest{Timeout: 10 * time.Second}, nil)
+	out, err := selfTest(t, SelfTest{Timeout: 10 * time.Second}, "", nil)
 	if err == nil || !strings.Contains(err.Error(), "does the operator run, and look after namespace") || !strings.Contains(out, "deleted Grid") {
 		t.Errorf("%q, %v", out, err)
 	}
@@ -67,7 +82,7 @@ func TestSelfTestWithoutAnOperator(t *testing.T) {
 
 func TestSelfTestSaysWhatIsWrong(t *testing.T) {
 	kube := envtestkit.Start(t)
-	out, err := selfTest(t, SelfTest{Timeout: 10 * time.Second, Keep: true}, func(ctx context.Context, g *v1alpha1.Grid) error {
+	out, err := selfTest(t, SelfTest{Timeout: time.Minute, Keep: true}, "MembersNotReady", func(ctx context.Context, g *v1alpha1.Grid) error {
 		g.Status = v1alpha1.GridStatus{
 			Ready: "0/2", Links: "unknown/2",
 			Conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Reason: "MembersNotReady", Message: "0 of 2 pods are ready", LastTransitionTime: metav1.Now()}},
@@ -75,14 +90,14 @@ func TestSelfTestSaysWhatIsWrong(t *testing.T) {
 		}
 		return kube.Client.Status().Update(ctx, g)
 	})
-	if err == nil || !strings.Contains(err.Error(), "-0: ImagePullBackOff: no such image") || !strings.Contains(err.Error(), "not ready within 10s") || !strings.Contains(out, "stays, to look at") {
+	if err == nil || !strings.Contains(err.Error(), "-0: ImagePullBackOff: no such image") || !strings.Contains(err.Error(), "not ready within 1m0s") || !strings.Contains(out, "stays, to look at") {
 		t.Errorf("%q, %v", out, err)
 	}
 }
 
 func TestSelfTestCountsThePods(t *testing.T) {
 	kube := envtestkit.Start(t)
-	_, err := selfTest(t, SelfTest{Timeout: time.Minute}, func(ctx context.Context, g *v1alpha1.Grid) error {
+	_, err := selfTest(t, SelfTest{Timeout: time.Minute}, "", func(ctx context.Context, g *v1alpha1.Grid) error {
 		g.Status = v1alpha1.GridStatus{
 			ObservedGeneration: g.Generation,
 			Conditions:         []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue, Reason: "AllMembersReady", LastTransitionTime: metav1.Now()}},
