@@ -62,69 +62,71 @@ func fieldMesh(t *testing.T, change ...func(*grid.Options)) *gridtest.Mesh {
 // Every way in which a call can fail has an error that errors.Is finds and an
 // outcome that is true (field cases 13, 14).
 func TestEveryFailureHasItsError(t *testing.T) {
-	mesh := fieldMesh(t, func(o *grid.Options) { o.Limits.MaxCalls = 1 })
-	ctx, c := t.Context(), mesh.Conn(0, 1)
-	check := func(what string, err, is error, outcome grid.Outcome) {
-		t.Helper()
-		if !errors.Is(err, is) || grid.OutcomeOf(err) != outcome {
-			t.Errorf("%s: %v (%v), want %v (%v)", what, err, grid.OutcomeOf(err), is, outcome)
+	synctest.Test(t, func(t *testing.T) {
+		mesh := fieldMesh(t, func(o *grid.Options) { o.Limits.MaxCalls = 1 })
+		ctx, c := t.Context(), mesh.Conn(0, 1)
+		check := func(what string, err, is error, outcome grid.Outcome) {
+			t.Helper()
+			if !errors.Is(err, is) || grid.OutcomeOf(err) != outcome {
+				t.Errorf("%s: %v (%v), want %v (%v)", what, err, grid.OutcomeOf(err), is, outcome)
+			}
 		}
-	}
-	_, err := c.Request(ctx, "no such", nil)
-	check("unknown handler", err, grid.ErrUnknownHandler, grid.NotSent)
-	_, err = c.Request(ctx, "flood", nil)
-	check("a stream called as a single", err, grid.ErrUnknownHandler, grid.NotSent)
-	_, err = c.OpenStream(ctx, "echo", nil)
-	check("a single opened as a stream", err, grid.ErrUnknownHandler, grid.NotSent)
-	_, err = c.Request(ctx, "echo", make([]byte, 65<<20))
-	check("too large", err, grid.ErrMessageTooLarge, grid.NotSent)
+		_, err := c.Request(ctx, "no such", nil)
+		check("unknown handler", err, grid.ErrUnknownHandler, grid.NotSent)
+		_, err = c.Request(ctx, "flood", nil)
+		check("a stream called as a single", err, grid.ErrUnknownHandler, grid.NotSent)
+		_, err = c.OpenStream(ctx, "echo", nil)
+		check("a single opened as a stream", err, grid.ErrUnknownHandler, grid.NotSent)
+		_, err = c.Request(ctx, "echo", make([]byte, 65<<20))
+		check("too large", err, grid.ErrMessageTooLarge, grid.NotSent)
 
-	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-	defer cancel()
-	_, err = c.Request(short, "wait", nil)
-	// Either end may be the first to see it: the handler gives its context's cause.
-	if !errors.Is(err, context.DeadlineExceeded) || grid.OutcomeOf(err) == grid.NotSent {
-		t.Errorf("deadline: %v", err)
-	}
-	over, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Hour))
-	defer cancel()
-	_, err = c.Request(over, "echo", nil)
-	check("deadline in the past", err, context.DeadlineExceeded, grid.NotSent) // fault row 42
-
-	entered, running := make(chan struct{}), make(chan error, 1)
-	must(t, mesh.Node(1).RegisterSingle("hold", func(ctx context.Context, _ []byte) ([]byte, error) {
-		close(entered)
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}))
-	waitSupports(t, c, "hold")
-	hold := func() { _, err := c.Request(ctx, "hold", nil); running <- err }
-	for held := false; !held; { // the call before may take its place for a moment
-		go hold()
-		select {
-		case <-entered:
-			held = true
-		case err := <-running:
-			check("too early", err, grid.ErrOverloaded, grid.NotSent)
+		short, cancel := context.WithTimeout(ctx, 20*time.Millisecond) // of fake time: it is sent before they pass
+		defer cancel()
+		_, err = c.Request(short, "wait", nil)
+		// Either end may be the first to see it: the handler gives its context's cause.
+		if !errors.Is(err, context.DeadlineExceeded) || grid.OutcomeOf(err) == grid.NotSent {
+			t.Errorf("deadline: %v", err)
 		}
-	}
-	_, err = c.Request(ctx, "echo", nil)
-	check("overload", err, grid.ErrOverloaded, grid.NotSent)
-	mesh.Cut(0, 1)
-	check("cut", <-running, grid.ErrDisconnected, grid.MaybeProcessed)
-	mesh.Isolate(1)
-	for !errors.Is(err, grid.ErrNotLinked) {
+		over, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Hour))
+		defer cancel()
+		_, err = c.Request(over, "echo", nil)
+		check("deadline in the past", err, context.DeadlineExceeded, grid.NotSent) // fault row 42
+
+		entered, running := make(chan struct{}), make(chan error, 1)
+		must(t, mesh.Node(1).RegisterSingle("hold", func(ctx context.Context, _ []byte) ([]byte, error) {
+			close(entered)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}))
+		waitSupports(t, c, "hold")
+		hold := func() { _, err := c.Request(ctx, "hold", nil); running <- err }
+		for held := false; !held; { // the call before may take its place for a moment
+			go hold()
+			select {
+			case <-entered:
+				held = true
+			case err := <-running:
+				check("too early", err, grid.ErrOverloaded, grid.NotSent)
+			}
+		}
 		_, err = c.Request(ctx, "echo", nil)
-	}
-	check("no link", err, grid.ErrNotLinked, grid.NotSent)
-	must(t, mesh.Node(0).SetPeers(nil))
-	_, err = c.Request(ctx, "echo", nil)
-	check("removed", err, grid.ErrPeerRemoved, grid.NotSent)
-	must(t, mesh.Node(0).Close())
-	_, err = mesh.Conn(0, 0).Request(ctx, "echo", nil)
-	if err == nil || grid.OutcomeOf(err) != grid.NotSent {
-		t.Errorf("closed: %v", err)
-	}
+		check("overload", err, grid.ErrOverloaded, grid.NotSent)
+		mesh.Cut(0, 1)
+		check("cut", <-running, grid.ErrDisconnected, grid.MaybeProcessed)
+		mesh.Isolate(1)
+		for !errors.Is(err, grid.ErrNotLinked) {
+			_, err = c.Request(ctx, "echo", nil)
+		}
+		check("no link", err, grid.ErrNotLinked, grid.NotSent)
+		must(t, mesh.Node(0).SetPeers(nil))
+		_, err = c.Request(ctx, "echo", nil)
+		check("removed", err, grid.ErrPeerRemoved, grid.NotSent)
+		must(t, mesh.Node(0).Close())
+		_, err = mesh.Conn(0, 0).Request(ctx, "echo", nil)
+		if err == nil || grid.OutcomeOf(err) != grid.NotSent {
+			t.Errorf("closed: %v", err)
+		}
+	})
 }
 
 // A deadline beyond all reason is capped, and one that is not there is a

@@ -17,11 +17,11 @@ import (
 
 // patience is how long the mesh waits for what has to happen by itself, until
 // it fails the test.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // Mesh is a grid in the process of a test. Nodes are numbered from 0. Call its
 // methods on the test's goroutine: what goes wrong ends the test at once, also
-// when what a method waits for has not come after ten seconds.
+// when what a method waits for has not come after a minute.
 type Mesh struct {
 	t    testing.TB
 	net  *network

@@ -90,7 +90,7 @@ func (y *tally) handler() *Handler {
 // converse calls both ways, streams, and checks every outcome against what ran.
 func converse(t *testing.T, x, y end, ran *tally, pad int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	errs := map[string]error{}
 	for i := range 6 {

@@ -19,7 +19,7 @@ func single(name string, fn func(ctx context.Context, req []byte) ([]byte, error
 // do calls and fails the test if it takes for ever.
 func do(t *testing.T, l *Link, handler, body string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	reply, err := l.Call(ctx, &Call{Handler: handler, Body: []byte(body)})
 	return string(reply), err
@@ -172,7 +172,7 @@ var nilMap map[string]int
 // waitFor waits until ok holds: for conditions that have no channel.
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
-	for until := time.Now().Add(30 * time.Second); !ok(); runtime.Gosched() {
+	for until := time.Now().Add(time.Minute); !ok(); runtime.Gosched() {
 		if time.Now().After(until) {
 			t.Fatal("condition never came true")
 		}
