@@ -15,6 +15,7 @@ import (
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 	"github.com/gridmesh/gridmesh/internal/node"
 	"github.com/gridmesh/gridmesh/internal/settings"
+	"github.com/gridmesh/gridmesh/internal/target"
 )
 
 // startTrio is a mesh of three nodes that log; the commands ask the first.
@@ -274,7 +275,13 @@ func TestSlowTerminal(t *testing.T) {
 		default:
 		}
 	}
-	m.run(t, "", "bench", m.names[1], "--for=1500ms", "--callers=8")
+	for calls := uint64(0); calls < 4*target.RingEntries; { // more than are kept for it and on their way to it
+		var made adminapi.BenchResult
+		if err := json.Unmarshal([]byte(m.run(t, "", "bench", m.names[1], "--for=100ms", "--callers=8", "--json").stdout), &made); err != nil {
+			t.Fatal(err)
+		}
+		calls += made.Calls
+	}
 	got := m.run(t, "", "status", "--json")
 	if strings.Contains(got.stdout, `"congested":true`) || strings.Contains(got.stdout, `"streams_waiting":1`) {
 		t.Errorf("the link is congested: %s", got.stdout)
