@@ -100,9 +100,12 @@ func (l *Log) SetLevel(level slog.Level) {
 // Level is what is logged by targets that have no level of their own.
 func (l *Log) Level() slog.Level { return slog.Level(l.level.Load()) }
 
-// settle finds the lowest level that anybody wants.
+// settle finds the lowest level that anybody wants, the ring included.
 func (l *Log) settle() {
 	least := int64(math.MaxInt64)
+	if l.ring != nil {
+		least = l.level.Load()
+	}
 	for _, o := range *l.set.Load() {
 		least = min(least, l.levelOf(o))
 	}

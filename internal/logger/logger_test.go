@@ -566,3 +566,23 @@ func TestIsTerminal(t *testing.T) {
 		t.Error("no terminal is one")
 	}
 }
+
+// TestQuietRing: a log that is quiet and has no target keeps its newest entries
+// all the same, those of its level.
+func TestQuietRing(t *testing.T) {
+	w := &buffer{}
+	l := newLog(t, w, Options{Quiet: true})
+	l.Logger().Debug("below")
+	l.Logger().Info("kept")
+	if n := l.Ring().Len(); n != 1 {
+		t.Errorf("%d entries are kept", n)
+	}
+	l.SetLevel(slog.LevelError)
+	if l.Logger().Enabled(t.Context(), slog.LevelWarn) {
+		t.Error("what nobody wants is encoded")
+	}
+	flush(l)
+	if lines := w.lines(); len(lines) != 0 {
+		t.Errorf("the console has %q", lines)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gridmesh/gridmesh/internal/member"
 	"github.com/gridmesh/gridmesh/internal/settings"
+	"github.com/gridmesh/gridmesh/internal/tail"
 	"github.com/gridmesh/gridmesh/internal/telemetry"
 	"github.com/gridmesh/gridmesh/internal/tlsreload"
 	"github.com/gridmesh/gridmesh/pkg/grid/peers"
@@ -59,12 +60,6 @@ type Config struct {
 
 	Help, Version bool
 }
-
-// Who may see the newest entries of log and audit.
-const (
-	tailsMesh  = "mesh"
-	tailsLocal = "local"
-)
 
 // prefix of the node's variables.
 const prefix = "GRID_"
@@ -162,7 +157,7 @@ func (c *Config) table() *settings.Table {
 
 		{Name: "log-level", Live: true, Group: groupLog, Default: "info", Value: settings.Choice(&c.LogLevel, "debug", "info", "warn", "error"),
 			Help: "What is logged, to standard error and to targets without a level of their own. Read again from the file on SIGHUP, and when it changes."},
-		{Name: "tails", Group: groupLog, Default: tailsMesh, Value: settings.Choice(&c.Tails, tailsMesh, tailsLocal),
+		{Name: "tails", Group: groupLog, Default: tail.Mesh, Value: settings.Choice(&c.Tails, tail.Mesh, tail.Local),
 			Help: "Who may see the newest entries of log and audit (node log tail, node audit tail): mesh is each member of it, " +
 				"local is who asks this node by its own admin port."},
 		{Name: "log-format", Group: groupLog, Default: "auto", Value: settings.Choice(&c.LogFormat, "auto", "text", "json"),

@@ -64,8 +64,10 @@ func (n *Node) register() error {
 			return err
 		}
 	}
-	if err := n.tails.Register(n.m); err != nil {
-		return err
+	for id, handler := range n.tails.Handlers() {
+		if err := n.m.RegisterStream(id, handler); err != nil {
+			return err
+		}
 	}
 	return n.m.RegisterStream(handlerDigest, grid.StreamHandler{Serve: digest, InCapacity: digestAhead, OutCapacity: 1})
 }

@@ -96,7 +96,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return n.gridTokens.refused.Load() + n.guard.tokens.refused.Load()
 		}))
 	n.bench, n.tails = &bencher{m: n.m}, tail.New(n.telemetry.Log().Ring(), n.telemetry.Audit())
-	if n.config.Tails == tailsLocal {
+	if n.config.Tails == tail.Local {
 		n.tails.Only = n.config.Name
 	}
 	n.running, n.tailing, n.held.most = make(adminport.Places, adminCalls), make(adminport.Places, adminTails), n.config.MaxMemory

@@ -62,7 +62,12 @@ func newMesh(t *testing.T, n int, opts ...func(*grid.Options)) *mesh {
 		o.OnEvent = nd.audit.OnEvent
 	})...)
 	m.Register(func(m *grid.Manager) error {
-		return errors.Join(byName[m.Local()].Register(m),
+		for id, handler := range byName[m.Local()].Handlers() {
+			if err := m.RegisterStream(id, handler); err != nil {
+				return err
+			}
+		}
+		return errors.Join(
 			m.RegisterSingle("echo", func(_ context.Context, req []byte) ([]byte, error) { return req, nil }),
 			m.RegisterSingle("fail", func(context.Context, []byte) ([]byte, error) { return nil, grid.NewError(grid.CodeNotFound, "no") }))
 	})

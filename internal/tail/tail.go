@@ -21,10 +21,16 @@ var errLeaving = grid.NewError(grid.CodeUnavailable, "the node is shutting down"
 // errLocal is what other nodes get where tails are the node's own business.
 var errLocal = grid.NewError(grid.CodePermission, "this node shows its log and audit by its own admin port only (tails is local)")
 
+// Who may see tails, as settings say it.
+const (
+	Mesh  = "mesh"  // each member of the mesh
+	Local = "local" // who asks the node by its own admin port
+)
+
 // Server serves tails. Its methods may be called concurrently.
 type Server struct {
-	// Only, if set before Register, is the one node whose calls are served: that
-	// of the server itself.
+	// Only, if set before the first tail, is the one node whose calls are served:
+	// that of the server itself.
 	Only string
 
 	log   *target.Ring
@@ -45,17 +51,12 @@ func New(log *target.Ring, a *audit.Audit) *Server {
 	return s
 }
 
-// Register makes the handlers known to a manager.
-func (s *Server) Register(m *grid.Manager) error {
-	for id, serve := range map[grid.HandlerID]func(context.Context, *grid.HandlerStream) error{
-		adminapi.HandlerLogTail: s.serveLog, adminapi.HandlerAuditTail: s.serveAudit,
-	} {
-		handler := grid.StreamHandler{Serve: serve, InCapacity: acksAhead, OutCapacity: messagesAhead}
-		if err := m.RegisterStream(id, handler); err != nil {
-			return err
-		}
+// Handlers are what to register with the manager of the node.
+func (s *Server) Handlers() map[grid.HandlerID]grid.StreamHandler {
+	return map[grid.HandlerID]grid.StreamHandler{
+		adminapi.HandlerLogTail:   {Serve: s.serveLog, InCapacity: acksAhead, OutCapacity: messagesAhead},
+		adminapi.HandlerAuditTail: {Serve: s.serveAudit, InCapacity: acksAhead, OutCapacity: messagesAhead},
 	}
-	return nil
 }
 
 // Leave ends all tails, and refuses new ones.

@@ -28,7 +28,11 @@
 // Where the Grid has targets for log or audit, the pod's calls are audited and
 // its log goes there, besides the program's own logger; LogHandler has the
 // program's log go there, too. What cannot be delivered waits below GRID_DATA_DIR
-// or /var/lib/gridmesh, if a volume is mounted there, and else in memory.
+// or /var/lib/gridmesh, if a volume is mounted there, and else in memory. The
+// newest 1,000 entries of both are there for node log tail and node audit tail:
+// Serve registers the streams log.tail and audit.tail, unless the program has
+// handlers of these names, and members of the mesh may read them; with the
+// variable GRID_TAILS at local, the pod alone may.
 //
 // Goroutines and locks are those of internal/member and internal/telemetry, which
 // cmd/node uses as well, but for one that Serve has follow the targets of the

@@ -73,10 +73,17 @@ func (p *Pod) Close() error {
 //
 //	slog.SetDefault(slog.New(slog.NewMultiHandler(slog.Default().Handler(), pod.LogHandler())))
 //
-// An entry is lost when there is no such target. What a target fails with is
-// printed to standard error and comes through no handler.
+// Each entry says by the attribute node which pod it is of. The newest 1,000 are
+// kept in memory for node log tail, and where there is no such target no others.
+// What a target fails with is printed to standard error and comes through no
+// handler.
 func (p *Pod) LogHandler() slog.Handler {
-	return &ownHandler{Handler: p.telemetry.Log().Handler(), of: p}
+	return &ownHandler{Handler: p.targets(), of: p}
+}
+
+// targets are those of the Grid, which get entries of many pods.
+func (p *Pod) targets() slog.Handler {
+	return p.telemetry.Log().Handler().WithAttrs([]slog.Attr{slog.String("node", p.dir.Name)})
 }
 
 // logger is where the pod itself logs: the program's logger, and the targets of
@@ -86,8 +93,8 @@ func (p *Pod) logger() *slog.Logger {
 	if program == nil {
 		program = defaultLogger()
 	}
-	both := &bothHandler{program: program.Handler(), targets: p.telemetry.Log().Handler(), of: p}
-	return slog.New(both).With("pod", p.dir.Name)
+	pod := []slog.Attr{slog.String("pod", p.dir.Name)}
+	return slog.New(&bothHandler{program: program.Handler().WithAttrs(pod), targets: p.targets(), of: p})
 }
 
 // bothHandler is the program's handler beside the targets of the Grid.

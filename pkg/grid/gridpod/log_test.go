@@ -87,8 +87,11 @@ func TestLogAndAuditOfPod(t *testing.T) {
 	if got := fmt.Sprint(first.all("msg", "opened")[0]["shop"]); got != "map[at:9 shelf:3]" {
 		t.Error(got)
 	}
-	if got := first.all("msg", "node started")[0]["pod"]; got != name {
+	if got := first.all("msg", "node started")[0]["node"]; got != name {
 		t.Errorf("%v", got)
+	}
+	if got := first.all("msg", "opened")[0]["node"]; got != name {
+		t.Errorf("an entry of the program's is of %v", got)
 	}
 	if n := strings.Count(r.log.String(), `msg="node started"`); n != 1 {
 		t.Errorf("the program's logger has it %d times", n)

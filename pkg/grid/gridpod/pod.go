@@ -20,6 +20,7 @@ import (
 	"github.com/gridmesh/gridmesh/internal/logger"
 	"github.com/gridmesh/gridmesh/internal/member"
 	"github.com/gridmesh/gridmesh/internal/poddir"
+	"github.com/gridmesh/gridmesh/internal/tail"
 	"github.com/gridmesh/gridmesh/internal/telemetry"
 	"github.com/gridmesh/gridmesh/internal/tlsreload"
 	"github.com/gridmesh/gridmesh/pkg/grid"
@@ -38,6 +39,7 @@ type Pod struct {
 	member    *member.Member
 	telemetry *telemetry.System
 	follows   *telemetry.Followed // the file by which log and audit change
+	tails     *tail.Server
 	served    atomic.Bool
 }
 
@@ -63,6 +65,10 @@ func fromDir(path, name string) (*Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gridpod: %w", err)
 	}
+	local, err := localTails()
+	if err != nil {
+		return nil, fmt.Errorf("gridpod: %w", err)
+	}
 	config := member.Config{
 		Name: dir.Name, Grid: dir.Grid, Version: buildinfo.Version(),
 		Listen: address(dir.Port), AdminAddr: address(dir.AdminPort), AdminTLS: dir.TLS,
@@ -85,6 +91,7 @@ func fromDir(path, name string) (*Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gridpod: %w", err)
 	}
+	p.openTails(local)
 	return p, nil
 }
 
@@ -150,6 +157,9 @@ func (p *Pod) serve(ctx context.Context, m *grid.Manager) error {
 	}
 	defer p.closeTelemetry()
 	defer func() { _ = m.Close() }()
+	if err := p.registerTails(m); err != nil {
+		return err
+	}
 	if err := p.member.Listen(ctx); err != nil {
 		return err
 	}
@@ -180,6 +190,8 @@ var errClosed = errors.New("the manager was closed under the pod, and its calls 
 	"give grid.NewManager a context that does not end with SIGTERM, such as context.Background(), and leave the end to Serve")
 
 func (p *Pod) drain() error {
+	p.member.Leaving()
+	p.tails.Leave() // else somebody who looks on would keep the pod
 	ctx, cancel := context.WithTimeout(context.Background(), p.dir.Drain)
 	defer cancel()
 	err := p.member.Drain(ctx)
