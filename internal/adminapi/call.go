@@ -58,6 +58,8 @@ type Error struct {
 	Code    string `json:"code,omitempty"`    // of a handler's error
 	Outcome string `json:"outcome,omitempty"` // of a call that failed
 	Hint    string `json:"hint,omitempty"`    // what to do next
+
+	NoHandler bool `json:"no_handler,omitempty"` // the peer has none of that name and kind, as one of another release may
 }
 
 func (e *Error) Error() string { return e.Message }

@@ -186,7 +186,7 @@ var failures = []struct {
 
 // callError makes what a call's error is to whoever asked for the call.
 func callError(err error) (int, adminapi.Error) {
-	e := adminapi.Error{Message: err.Error(), Outcome: outcomeText(err)}
+	e := adminapi.Error{Message: err.Error(), Outcome: outcomeText(err), NoHandler: errors.Is(err, grid.ErrUnknownHandler)}
 	if remote := (*grid.RemoteError)(nil); errors.As(err, &remote) {
 		e.Code = string(remote.Code)
 		if remote.Code == grid.CodeInvalidArgument {

@@ -111,6 +111,8 @@ type failure struct {
 	status int
 	text   string
 	hint   string
+
+	noHandler bool // the peer has no such handler
 }
 
 func (f *failure) Error() string { return f.text }
@@ -163,7 +165,7 @@ func refused(response *http.Response) error {
 // failed turns an error of the admin port into a failure.
 func failed(e *adminapi.Error) *failure {
 	plain(e)
-	f := &failure{status: exitFailed, text: e.Message, hint: e.Hint}
+	f := &failure{status: exitFailed, text: e.Message, hint: e.Hint, noHandler: e.NoHandler}
 	if e.Code != "" {
 		f.text += " (code " + e.Code + ")"
 	}

@@ -116,7 +116,8 @@ func tailSettings(o *options, group string, own ...settings.Setting) []settings.
 }
 
 // runTail reads the tails of all nodes asked for at once. Where one ends the
-// others go on.
+// others go on. Of several, one that has no tails to show is told of, and no
+// failure: nodes of different releases are a mesh, too.
 func runTail(ctx context.Context, v *invocation, handler string, ask any) error {
 	if v.args[0] != "tail" {
 		return &failure{status: exitUsage, text: fmt.Sprintf("%q where \"tail\" belongs", v.args[0]), hint: "there is nothing else yet"}
@@ -140,17 +141,25 @@ func runTail(ctx context.Context, v *invocation, handler string, ask any) error 
 			ended <- err
 		}()
 	}
-	failures := make([]error, 0, len(nodes))
+	var failures []error
+	without := 0
 	for range nodes {
-		if failed := <-ended; failed != nil && ctx.Err() == nil { // Ctrl-C is how a tail ends
+		f := (*failure)(nil)
+		switch failed := <-ended; {
+		case failed == nil || ctx.Err() != nil: // Ctrl-C is how a tail ends
+		case len(nodes) == 1:
+			return failed
+		case errors.As(failed, &f) && f.noHandler:
+			without++ // which was told
+		default:
 			failures = append(failures, failed)
 		}
 	}
 	switch {
+	case without == len(nodes):
+		return &failure{status: exitFailed, text: "none of these nodes shows a tail, see above"}
 	case len(failures) == 0:
 		return nil
-	case len(nodes) == 1:
-		return failures[0]
 	}
 	f := &failure{status: exitFailed}
 	errors.As(failures[0], &f)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"github.com/gridmesh/gridmesh/internal/node"
 	"github.com/gridmesh/gridmesh/internal/settings"
 	"github.com/gridmesh/gridmesh/internal/target"
+	"github.com/gridmesh/gridmesh/pkg/grid"
 )
 
 // startTrio is a mesh of three nodes that log; the commands ask the first.
@@ -160,6 +162,41 @@ func TestTails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) { m.run(t, "", tt.args...).check(t, tt.want) })
 	}
+}
+
+// TestTailsOfOtherReleases: a member that serves no tails is told of, and the
+// tails of the others are no failure for it; one that is asked alone is.
+func TestTailsOfOtherReleases(t *testing.T) {
+	m, _ := startTrio(t)
+	bare := freePorts(t, 1)[0]
+	manager, err := grid.NewManager(t.Context(), grid.Options{Local: bare, Grid: "default", InsecurePlainText: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := append([]string{bare}, m.names...)
+	server := manager.NewServer()
+	server.Addr = bare
+	served := make(chan error, 1)
+	go func() { served <- server.ListenAndServe() }()
+	t.Cleanup(func() {
+		_ = manager.Close()
+		_ = server.Close()
+		<-served
+	})
+	if err := manager.SetPeers(all); err != nil {
+		t.Fatal(err)
+	}
+	for _, admin := range m.admins {
+		one := &mesh{admins: []string{admin}}
+		one.run(t, strings.Join(all, "\n")+"\n", "peers", "set", "-").check(t, want{exitDone, `(?s).*`, ``})
+	}
+	m.until(t, exitDone, "status")
+	const said = `node %s: it shows no tails: .*\n`
+	three := `([^\n]* node started [^\n]*\n){3}`
+	m.run(t, "", "log", "tail", "--mesh", "--match=node started", "--output=text").check(t, want{exitDone, three, fmt.Sprintf(said, bare)})
+	m.run(t, "", "audit", "tail", "--mesh").check(t, want{exitDone, ``, fmt.Sprintf(said, bare)})
+	m.run(t, "", "log", "tail", bare).check(t, want{exitFailed, ``, `node log: it shows no tails: .*`})
+	m.run(t, "", "log", "tail", "nobody:1", bare).check(t, want{exitNotSent, ``, `(node [^\n]*\n){2}node log: 1 of 2 nodes' tails ended with an error, see above\n`})
 }
 
 // callUntilSeen calls echo at the second node until a tail has shown something.

@@ -67,6 +67,11 @@ func tailFailure(err error) error {
 	}
 	g := *f
 	g.text = withoutOutcome(f.text)
+	if f.noHandler {
+		g.status = exitFailed
+		g.text = "it shows no tails: it is of a release without them, or a program that has none"
+		g.hint = "node status --mesh tells the versions"
+	}
 	if g.status == exitMaybe {
 		g.status = exitFailed
 	}
