@@ -7,6 +7,7 @@ import (
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 	"github.com/gridmesh/gridmesh/internal/adminport"
+	"github.com/gridmesh/gridmesh/internal/forward"
 	"github.com/gridmesh/gridmesh/internal/member"
 	"github.com/gridmesh/gridmesh/internal/tail"
 	"github.com/gridmesh/gridmesh/pkg/grid"
@@ -16,8 +17,7 @@ import (
 const (
 	adminBulkTime = 5 * time.Minute // to send or take bodies of calls. Against who does not
 	adminCalls    = 64              // calls, streams and benches at once, of all who may make them
-	adminTails    = 64              // tails at once, besides: those of two people who watch 32 nodes leave room for calls
-	adminStreams  = adminCalls + adminTails + member.Reads
+	adminStreams  = adminCalls + forward.Tails + member.Reads
 )
 
 // adminHandler routes the admin port: what every member says, and what takes
@@ -25,7 +25,7 @@ const (
 func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	serve := func(pattern string, need adminport.Access, next http.Handler) {
-		mux.Handle(pattern, n.guard.wrap(need, next))
+		mux.Handle(pattern, n.guard.Wrap(need, next))
 	}
 	for _, r := range n.member.Routes() {
 		serve(r.Pattern, r.Need, r.Handler)
@@ -38,15 +38,15 @@ func (n *Node) adminHandler() http.Handler {
 		serve(pattern, adminport.Admin, n.running.Wrap("calls", h))
 	}
 	serve("POST "+adminapi.PathStream+"/{peer}/{handler...}", adminport.Admin, n.streams())
-	names := n.guard.wrap(adminport.Admin, n.running.Wrap("calls", http.HandlerFunc(n.takeNames)))
+	names := n.guard.Wrap(adminport.Admin, n.running.Wrap("calls", http.HandlerFunc(n.takeNames)))
 	mux.Handle("PUT "+adminapi.PathPeers, n.member.Signed(names))
 	return mux
 }
 
 // streams opens streams. Tails, which people leave open, have places of their own.
 func (n *Node) streams() http.Handler {
-	others := n.running.Wrap("calls", http.HandlerFunc(n.serveStream))
-	tails := n.tailing.Wrap("tails", http.HandlerFunc(n.serveStream))
+	streams := &forward.Streams{Manager: n.m, Tails: n.tails, MaxMessage: n.config.MaxMessage}
+	others, tails := n.running.Wrap("calls", streams), n.tailing.Wrap("tails", streams)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if tail.IsTail(grid.HandlerID(r.PathValue("handler"))) {
 			tails.ServeHTTP(w, r)

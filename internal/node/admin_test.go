@@ -15,6 +15,7 @@ import (
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 	"github.com/gridmesh/gridmesh/internal/adminport"
+	"github.com/gridmesh/gridmesh/internal/forward"
 	"github.com/gridmesh/gridmesh/internal/member"
 	"github.com/gridmesh/gridmesh/pkg/grid/peers"
 )
@@ -219,7 +220,7 @@ func TestPlaces(t *testing.T) {
 	}{
 		{n.member.Reads, member.Reads, "GET", "/statusz", nil, 200},
 		{n.member.Reads, member.Reads, "GET", "/metrics", nil, 200},
-		{n.tailing, adminTails, "POST", stream(n.config.Name, "log.tail") + "?framing=lines", nil, 200},
+		{n.tailing, forward.Tails, "POST", stream(n.config.Name, "log.tail") + "?framing=lines", nil, 200},
 		{n.Node.running, adminCalls, "POST", stream(n.config.Name, "digest") + "?framing=lines", nil, 200},
 		{n.Node.running, adminCalls, "PUT", "/v1/peers", map[string]string{"Content-Type": adminapi.TypeNames}, 422},
 	} {

@@ -5,9 +5,9 @@
 // The way through the files: config.go (what a node is told) → node.go (start
 // and drain, in order) → tokens.go (what is read again while it runs, besides
 // what its member reads), logging.go (log and audit, and how they change) →
-// admin.go and guard.go (who may ask what) → mesh.go (what all nodes say) →
-// forward.go, pipe.go, bench.go (calls, streams and measuring for whoever holds
-// the admin port) → handlers.go (what peers may call).
+// admin.go (who may ask what) → mesh.go (what all nodes say) → call.go, bench.go
+// (calls and measuring for whoever holds the admin port; streams are
+// internal/forward's) → handlers.go (what peers may call).
 //
 // Goroutines, each started in node.go by run and waited for before it returns:
 // two poll tokens, one the file by which log and audit change; the member and

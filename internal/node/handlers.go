@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"time"
@@ -116,7 +118,7 @@ func digest(ctx context.Context, s *grid.HandlerStream) error {
 	sum := sha256.New()
 	for {
 		msg, err := s.Recv(ctx)
-		if isEnd(err) {
+		if errors.Is(err, io.EOF) {
 			return s.Send(ctx, hex.AppendEncode(nil, sum.Sum(nil)))
 		}
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/adminport"
+	"github.com/gridmesh/gridmesh/internal/forward"
 	"github.com/gridmesh/gridmesh/internal/member"
 	"github.com/gridmesh/gridmesh/internal/settings"
 	"github.com/gridmesh/gridmesh/internal/tail"
@@ -30,7 +31,8 @@ type Node struct {
 	member     *member.Member
 	m          *grid.Manager
 	gridTokens *tokenFile
-	guard      *guard
+	tokens     *tokenFile // of the admin port
+	guard      *adminport.Guard
 	mesh       *meshView
 	bench      *bencher
 	tails      *tail.Server
@@ -72,11 +74,10 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.gridTokens, err = openTokens(n.config.TokenFile, n.log); err != nil {
 		return fmt.Errorf("token-file: %w", err)
 	}
-	adminTokens, err := openTokens(n.config.AdminTokenFile, n.log)
-	if err != nil {
+	if n.tokens, err = openTokens(n.config.AdminTokenFile, n.log); err != nil {
 		return fmt.Errorf("admin-token-file: %w", err)
 	}
-	n.guard = &guard{tokens: adminTokens, protectReads: n.config.AdminProtectReads}
+	n.guard = &adminport.Guard{Tokens: n.tokens, ProtectReads: n.config.AdminProtectReads}
 	if n.member, err = member.New(n.config.member(), n.log); err != nil {
 		return err
 	}
@@ -93,13 +94,13 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.member.Metrics.MustRegister(
 		n.telemetry.Collector(),
 		member.Counter("gridmesh_node_token_files_refused_total", "New contents of token files that were refused; the old tokens stayed in force.", func() uint64 {
-			return n.gridTokens.refused.Load() + n.guard.tokens.refused.Load()
+			return n.gridTokens.refused.Load() + n.tokens.refused.Load()
 		}))
 	n.bench, n.tails = &bencher{m: n.m}, tail.New(n.telemetry.Log().Ring(), n.telemetry.Audit())
 	if n.config.Tails == tail.Local {
 		n.tails.Only = n.config.Name
 	}
-	n.running, n.tailing, n.held.most = make(adminport.Places, adminCalls), make(adminport.Places, adminTails), n.config.MaxMemory
+	n.running, n.tailing, n.held.most = make(adminport.Places, adminCalls), make(adminport.Places, forward.Tails), n.config.MaxMemory
 	if err := n.register(); err != nil {
 		_ = n.m.Close()
 		n.member.Unlisten()
@@ -130,7 +131,7 @@ func (n *Node) run(ctx context.Context, signals <-chan os.Signal) int {
 	defer group.Wait()
 	defer stop()
 	group.Go(func() { n.gridTokens.run(background) })
-	group.Go(func() { n.guard.tokens.run(background) })
+	group.Go(func() { n.tokens.run(background) })
 	group.Go(func() { n.followTelemetry(background) })
 	failed := n.member.Start(n.adminHandler(), adminStreams)
 
@@ -195,7 +196,7 @@ func (n *Node) drain(signals <-chan os.Signal) int {
 func (n *Node) reload() {
 	n.log.Info("reloading: peers, certificates, tokens, log-level, and the targets of log and audit")
 	n.gridTokens.reload()
-	n.guard.tokens.reload()
+	n.tokens.reload()
 	n.member.Reload()
 	fresh, err := n.reread()
 	if err != nil {

@@ -53,9 +53,12 @@ func (t *tokenFile) tokens() [][]byte {
 	return nil
 }
 
-// accepts reports whether text is one of the tokens, in a time that tells
+// Any reports whether there are tokens.
+func (t *tokenFile) Any() bool { return len(t.tokens()) > 0 }
+
+// Accepts reports whether text is one of the tokens, in a time that tells
 // nothing about them.
-func (t *tokenFile) accepts(text string) bool {
+func (t *tokenFile) Accepts(text string) bool {
 	given := sha256.Sum256([]byte(text))
 	found := 0
 	for _, token := range t.tokens() {

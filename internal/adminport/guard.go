@@ -1,4 +1,4 @@
-package node
+package adminport
 
 import (
 	"net"
@@ -7,45 +7,54 @@ import (
 	"strings"
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
-	"github.com/gridmesh/gridmesh/internal/adminport"
 )
 
-// guard decides who may use the admin port.
-type guard struct {
-	tokens       *tokenFile // may be without any
-	protectReads bool
+// Tokens are those whose holders may use an admin port from anywhere. The methods
+// may be called concurrently.
+type Tokens interface {
+	Accepts(token string) bool // in a time that tells nothing about them
+	Any() bool                 // there are some now
 }
 
-// wrap lets through only who may.
-func (g *guard) wrap(need adminport.Access, next http.Handler) http.Handler {
+// Guard decides who may use an admin port.
+type Guard struct {
+	Tokens       Tokens // nil: none
+	ProtectReads bool   // Read is for those whom Admin is for, and for browsers of this machine
+}
+
+// Wrap lets through only who may.
+func (g *Guard) Wrap(need Access, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if need == adminport.Open || need == adminport.Read && !g.protectReads {
+		if need == Open || need == Read && !g.ProtectReads {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if need == adminport.Admin && adminport.FromBrowser(r) {
+		if need == Admin && FromBrowser(r) {
 			// Any page that a browser of this machine shows may send requests to
 			// loopback, and by rebinding its own name even read the answers.
-			adminport.Fail(w, http.StatusForbidden, adminapi.Error{Message: "requests from web pages are refused", Hint: "use the node command, or curl"})
+			Fail(w, http.StatusForbidden, adminapi.Error{Message: "requests from web pages are refused", Hint: "use the node command, or curl"})
 			return
 		}
 		if given, ok := bearer(r); ok {
 			// A wrong token is an answer even on loopback: who shows one means it.
-			if g.tokens.accepts(given) {
+			if g.Tokens != nil && g.Tokens.Accepts(given) {
 				next.ServeHTTP(w, r)
 				return
 			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="gridmesh admin", error="invalid_token"`)
-			adminport.Fail(w, http.StatusUnauthorized, adminapi.Error{Message: "the admin token is not the one of this node", Hint: "see its setting admin-token-file"})
+			Fail(w, http.StatusUnauthorized, adminapi.Error{Message: "the admin token is not the one of this node", Hint: "see its setting admin-token-file"})
 			return
 		}
 		if why := notLocal(r); why != "" {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="gridmesh admin"`)
 			hint := "show the admin token (--admin-token-file), or ask from the node's own machine"
-			if len(g.tokens.tokens()) == 0 {
+			switch {
+			case g.Tokens == nil:
+				hint = "ask from its own machine, as through a port-forward"
+			case !g.Tokens.Any():
 				hint = "this node has no admin-token-file, so ask from its own machine, as through a port-forward"
 			}
-			adminport.Fail(w, http.StatusUnauthorized, adminapi.Error{Message: "not allowed: " + why, Hint: hint})
+			Fail(w, http.StatusUnauthorized, adminapi.Error{Message: "not allowed: " + why, Hint: hint})
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -1,4 +1,4 @@
-package node
+package forward
 
 import (
 	"bufio"
@@ -22,11 +22,17 @@ import (
 // them fit the window of a stream, so that it never stands still for credit.
 const rawMessage = 16 << 10
 
-// serveStream opens a stream for whoever holds the admin port: the body's
-// messages go to the handler, the handler's are the answer's body, both at
-// once. How it ended stands in the trailers.
-func (n *Node) serveStream(w http.ResponseWriter, r *http.Request) {
-	conn, ok := n.connection(w, r)
+// Streams opens streams for whoever holds the admin port: the body's messages go
+// to the handler, the handler's are the answer's body, both at once. How it ended
+// stands in the trailers. Its fields are not changed while it serves.
+type Streams struct {
+	Manager    *grid.Manager
+	Tails      *tail.Server // ends tails of others when the node leaves
+	MaxMessage int64        // bytes of a line that is sent
+}
+
+func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	conn, ok := Connection(s.Manager, w, r)
 	if !ok {
 		return
 	}
@@ -39,24 +45,24 @@ func (n *Node) serveStream(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	ctx, cancel, ok := withTimeout(w, r)
+	ctx, cancel, ok := WithTimeout(w, r)
 	if !ok {
 		return
 	}
 	defer cancel()
 	handler := grid.HandlerID(r.PathValue("handler"))
 	if tail.IsTail(handler) { // it has no end, and would keep a node that leaves
-		ctx, cancel = n.tails.Until(ctx)
+		ctx, cancel = s.Tails.Until(ctx)
 		defer cancel()
 	}
 	stream, err := conn.OpenStream(ctx, handler, []byte(query.Get(adminapi.ParamPayload)))
 	if err != nil {
-		n.failCall(w, err)
+		Fail(w, err)
 		return
 	}
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex() // HTTP/2 needs no enabling, and says so
-	setDeadlines(control, 0, 0)    // a stream takes the time it takes
+	SetDeadlines(control, 0, 0)    // a stream takes the time it takes
 
 	if r.ProtoMajor == 1 {
 		// The deadline that wakes a reader of the body, below, ends the whole
@@ -70,7 +76,7 @@ func (n *Node) serveStream(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	_ = control.Flush() // the other side learns that it may send; if it has gone, reading says so
 
-	p := &pipe{ctx: ctx, stream: stream, lines: framing == adminapi.FramingLines, most: int(n.config.MaxMessage)}
+	p := &pipe{ctx: ctx, stream: stream, lines: framing == adminapi.FramingLines, most: int(s.MaxMessage)}
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -119,7 +125,7 @@ func (p *pipe) send(body io.Reader) {
 	for {
 		msg, err := next()
 		switch {
-		case isEnd(err):
+		case errors.Is(err, io.EOF):
 			_ = p.stream.CloseSend() // of a stream that has ended, or takes no messages: both are fine
 			return
 		case err != nil:
@@ -182,7 +188,7 @@ func (p *pipe) lineMessages(body io.Reader) func() ([]byte, error) {
 func (p *pipe) receive(w io.Writer, control *http.ResponseController) error {
 	for {
 		msg, err := p.stream.Recv(p.ctx)
-		if isEnd(err) {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
