@@ -22,7 +22,8 @@
 // failed call. docs/embedding.md has what the pod template needs.
 //
 // The admin port has /livez, /readyz, /metrics, /statusz and /v1/ack for
-// everybody on the network, and takes signed peer lists; it takes no calls. It
+// everybody on the network, and takes signed peer lists; it takes no calls. Who is
+// on the pod's own machine, as through a port-forward, may read tails by it. It
 // speaks HTTPS where the Grid has TLS.
 //
 // Where the Grid has targets for log or audit, the pod's calls are audited and
@@ -32,7 +33,7 @@
 // newest 1,000 entries of both are there for node log tail and node audit tail:
 // Serve registers the streams log.tail and audit.tail, unless the program has
 // handlers of these names, and members of the mesh may read them; with the
-// variable GRID_TAILS at local, the pod alone may.
+// variable GRID_TAILS at local, the pod alone may, by its admin port.
 //
 // Goroutines and locks are those of internal/member and internal/telemetry, which
 // cmd/node uses as well, but for one that Serve has follow the targets of the

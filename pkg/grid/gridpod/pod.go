@@ -17,6 +17,7 @@ import (
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 	"github.com/gridmesh/gridmesh/internal/adminport"
 	"github.com/gridmesh/gridmesh/internal/buildinfo"
+	"github.com/gridmesh/gridmesh/internal/forward"
 	"github.com/gridmesh/gridmesh/internal/logger"
 	"github.com/gridmesh/gridmesh/internal/member"
 	"github.com/gridmesh/gridmesh/internal/poddir"
@@ -164,7 +165,7 @@ func (p *Pod) serve(ctx context.Context, m *grid.Manager) error {
 		return err
 	}
 	p.member.Bind(m)
-	failed := p.member.Start(p.handler(), member.Reads)
+	failed := p.member.Start(p.handler(m), member.Reads+forward.Tails)
 	defer p.member.Stop()
 	stopFollowing := p.followTelemetry()
 	defer stopFollowing()
@@ -205,11 +206,12 @@ func (p *Pod) drain() error {
 }
 
 // handler is the admin port's.
-func (p *Pod) handler() http.Handler {
+func (p *Pod) handler(m *grid.Manager) http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range p.member.Routes() {
 		mux.Handle(r.Pattern, r.Handler)
 	}
+	mux.Handle("POST "+adminapi.PathStream+"/{peer}/{handler...}", p.serveTails(m))
 	mux.Handle("PUT "+adminapi.PathPeers, p.member.Signed(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		adminport.Fail(w, http.StatusUnsupportedMediaType, adminapi.Error{
 			Message: "Content-Type is not " + adminapi.TypeSigned, Hint: "a pod takes signed lists only",

@@ -2,8 +2,12 @@ package gridpod
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 
+	"github.com/gridmesh/gridmesh/internal/adminapi"
+	"github.com/gridmesh/gridmesh/internal/adminport"
+	"github.com/gridmesh/gridmesh/internal/forward"
 	"github.com/gridmesh/gridmesh/internal/tail"
 	"github.com/gridmesh/gridmesh/pkg/grid"
 )
@@ -45,4 +49,25 @@ func (p *Pod) registerTails(m *grid.Manager) error {
 		}
 	}
 	return nil
+}
+
+// tailLine is how many bytes whoever reads a tail by the admin port may say in a
+// line: what has been read, a number.
+const tailLine = 64
+
+// serveTails reads the tails of members for who is on the pod's own machine: a
+// pod has no admin token.
+func (p *Pod) serveTails(m *grid.Manager) http.Handler {
+	tails := make(adminport.Places, forward.Tails).Wrap("tails", &forward.Streams{Manager: m, Tails: p.tails, MaxMessage: tailLine})
+	guard := &adminport.Guard{}
+	return guard.Wrap(adminport.Admin, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !tail.IsTail(grid.HandlerID(r.PathValue("handler"))) {
+			adminport.Fail(w, http.StatusNotFound, adminapi.Error{
+				Message: "a pod opens no streams but tails", Outcome: adminapi.OutcomeNotSent,
+				Hint: "ask for " + adminapi.HandlerLogTail + " or " + adminapi.HandlerAuditTail + "; other calls are the program's to make",
+			})
+			return
+		}
+		tails.ServeHTTP(w, r)
+	}))
 }

@@ -1,16 +1,20 @@
 package gridpod
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
+	"github.com/gridmesh/gridmesh/internal/nodectl"
 	"github.com/gridmesh/gridmesh/pkg/grid"
 )
 
@@ -187,5 +191,69 @@ func TestOwnTail(t *testing.T) {
 	<-r.done
 	if r.err != nil {
 		t.Error(r.err)
+	}
+}
+
+// TestTailByAdminPort: whoever is on the pod's own machine, as through a
+// port-forward, reads the tails of all members by its admin port, and makes no
+// other stream there.
+func TestTailByAdminPort(t *testing.T) {
+	o := newOperator(t, true)
+	pods := o.grid(2)
+	a, b := pods[0], pods[1]
+	slog.New(b.LogHandler()).Info("opened")
+	eventually(t, "the handler to be known", func() bool { return a.m.Connection(b.name()).Supports(adminapi.HandlerLogTail) })
+	tail := adminapi.PathStream + "/" + b.name() + "/" + adminapi.HandlerLogTail + "?framing=lines&payload=%7B%22past%22:1000%7D"
+	if got := a.send(http.MethodPost, tail, "", ""); got.status != http.StatusOK || !strings.Contains(got.body, `"msg":"opened"`) {
+		t.Errorf("status %d: %s", got.status, got.body)
+	}
+	for _, tt := range []struct {
+		name, path string
+		header     map[string]string
+		from       string
+		want       int
+	}{
+		{"from the network", tail, nil, "10.0.0.7:1234", http.StatusUnauthorized},
+		{"by a web page", tail, map[string]string{"Origin": "http://evil.example"}, "127.0.0.1:1234", http.StatusForbidden},
+		{"with a token, of which there is none", tail, map[string]string{"Authorization": "Bearer "}, "127.0.0.1:1234", http.StatusUnauthorized},
+		{"another stream", adminapi.PathStream + "/" + b.name() + "/echo?framing=lines", nil, "127.0.0.1:1234", http.StatusNotFound},
+		{"of nobody", adminapi.PathStream + "/nobody:1/" + adminapi.HandlerLogTail + "?framing=lines", nil, "127.0.0.1:1234", http.StatusNotFound},
+	} {
+		r := httptest.NewRequest(http.MethodPost, tt.path, strings.NewReader(""))
+		r.RemoteAddr, r.Host = tt.from, "127.0.0.1:7701"
+		for name, value := range tt.header {
+			r.Header.Set(name, value)
+		}
+		w := httptest.NewRecorder()
+		a.handler(a.m).ServeHTTP(w, r)
+		var e adminapi.Error
+		if err := json.Unmarshal(w.Body.Bytes(), &e); w.Code != tt.want || err != nil || e.Hint == "" {
+			t.Errorf("%s: status %d, want %d: %s", tt.name, w.Code, tt.want, w.Body)
+		}
+	}
+}
+
+// TestTailCommand: the commands of the node are asked of a pod, too, and see all
+// members.
+func TestTailCommand(t *testing.T) {
+	o := newOperator(t, false)
+	pods := o.grid(2)
+	for _, r := range pods {
+		eventually(t, "the handler to be known", func() bool { return pods[0].m.Connection(r.name()).Supports(adminapi.HandlerLogTail) })
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	status := nodectl.Main(ctx, "log", []string{"tail", "--mesh", "--match=node started", "--output=text"}, nodectl.IO{
+		Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
+		Environ: []string{"GRID_ADMIN_ADDR=127.0.0.1" + address(pods[0].Pod.dir.AdminPort)},
+	})
+	if status != 0 || strings.Count(stdout.String(), "node started") != 2 {
+		t.Errorf("status %d: %s%s", status, &stdout, &stderr)
+	}
+	for _, r := range pods {
+		if !strings.Contains(stdout.String(), r.name()+" 2") { // the name, then the time
+			t.Errorf("nothing of %s: %s", r.name(), &stdout)
+		}
 	}
 }
