@@ -1,5 +1,6 @@
 // Embed is a server in a grid. Start one for each name, its own name first:
-// NAMES=localhost:7946,localhost:7947 embed & NAMES=localhost:7947,localhost:7946 embed
+// NAMES=localhost:7946,localhost:7947 go run ./examples/embed &
+// NAMES=localhost:7947,localhost:7946 go run ./examples/embed
 package main
 
 import (

@@ -1,9 +1,9 @@
 // Embedpod is a program whose pods call each other: it embeds the library, and
 // the operator tells it who its peers are (docs/embedding.md). It shows by HTTP:
 //
-//	curl localhost:8080/greet                    # all pods greet
-//	curl localhost:8080/greet?peer=NAME&text=hi  # one does, NAME as the first wrote it
-//	curl localhost:8080/sum?peer=NAME&n=1000     # a stream of numbers there, their sums back
+//	curl localhost:8080/greet                      # all pods greet
+//	curl 'localhost:8080/greet?peer=NAME&text=hi'  # one does, NAME as the first wrote it
+//	curl 'localhost:8080/sum?peer=NAME&n=1000'     # a stream of numbers there, their sums back
 package main
 
 import (
