@@ -45,7 +45,7 @@ Whoever is slower than the log misses entries, and reads how many; no node waits
 	examples: `  node log tail
   node log tail --mesh --follow --level warn
   node log tail node-1:7700 node-2:7700 -n 1000 --match certificate
-  node log tail node-1:7700 --attr peer=node-2:* --output json | jq .msg
+  node log tail node-1:7700 --attr 'peer=node-2:*' --output json | jq .msg
 `,
 	settings: func(o *options) []settings.Setting {
 		const group = "Which entries"
@@ -159,6 +159,9 @@ func runTail(ctx context.Context, v *invocation, handler string, ask any) error 
 	case without == len(nodes):
 		return &failure{status: exitFailed, text: "none of these nodes shows a tail, see above"}
 	case len(failures) == 0:
+		if handler == adminapi.HandlerAuditTail && !v.tail.follow && v.tail.past > 0 && !out.wrote {
+			_, _ = fmt.Fprintln(v.Stderr, "node audit: no record to show; where the audit has no target, there are some only while somebody looks on, as with --follow")
+		}
 		return nil
 	}
 	f := &failure{status: exitFailed}

@@ -147,7 +147,7 @@ func TestTails(t *testing.T) {
 		{"json", []string{"log", "tail", "--match=node started"}, want{exitDone, `\{"time":"[^\n]*"msg":"node started"[^\n]*"node":"` + first + `"[^\n]*\}\n`, ``}},
 		{"no more than asked for", []string{"log", "tail", "-n", "0"}, want{exitDone, ``, ``}},
 		{"a level", []string{"log", "tail", "--level=error"}, want{exitDone, ``, ``}},
-		{"audit, which is off", []string{"audit", "tail"}, want{exitDone, ``, ``}},
+		{"audit, which is off", []string{"audit", "tail"}, want{exitDone, ``, `node audit: no record to show; .* --follow\n`}},
 
 		{"of nobody", []string{"log", "tail", "nobody:1"}, want{exitNotSent, ``, `node log: there is no peer "nobody:1"\nHint: the peer list has: .*`}},
 		{"of nobody and somebody", []string{"log", "tail", "nobody:1", m.names[1], "--match=node started", text}, want{
@@ -194,7 +194,7 @@ func TestTailsOfOtherReleases(t *testing.T) {
 	const said = `node %s: it shows no tails: .*\n`
 	three := `([^\n]* node started [^\n]*\n){3}`
 	m.run(t, "", "log", "tail", "--mesh", "--match=node started", "--output=text").check(t, want{exitDone, three, fmt.Sprintf(said, bare)})
-	m.run(t, "", "audit", "tail", "--mesh").check(t, want{exitDone, ``, fmt.Sprintf(said, bare)})
+	m.run(t, "", "audit", "tail", "--mesh").check(t, want{exitDone, ``, fmt.Sprintf(said, bare) + `node audit: no record to show; .*\n`})
 	m.run(t, "", "log", "tail", bare).check(t, want{exitFailed, ``, `node log: it shows no tails: .*`})
 	m.run(t, "", "log", "tail", "nobody:1", bare).check(t, want{exitNotSent, ``, `(node [^\n]*\n){2}node log: 1 of 2 nodes' tails ended with an error, see above\n`})
 }

@@ -23,6 +23,7 @@ type tailOutput struct {
 
 	mu          sync.Mutex // protects what follows: one line after the other
 	out, stderr io.Writer
+	wrote       bool // anything; to be read when no tail runs any more
 }
 
 func newTailOutput(v *invocation, nodes []string) *tailOutput {
@@ -51,6 +52,7 @@ func (o *tailOutput) write(node string, line []byte) error {
 	if written == nil {
 		return nil
 	}
+	o.wrote = true
 	if o.text {
 		written = fmt.Appendf(nil, "%-*s %s", o.width, plainText(node), written)
 	}
