@@ -17,7 +17,7 @@ func (t *Target) run(before *Target) {
 	defer t.stopSend()
 	late := before == nil && t.follows != nil
 	if late {
-		before = t.follows
+		before, t.follows = t.follows, nil // else each would hold all before it
 	}
 	if issued := t.o.Issued; before != nil {
 		<-before.done

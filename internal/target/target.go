@@ -108,7 +108,7 @@ type Target struct {
 	stopping  chan struct{}      // closed: take what is staged, and no more
 	sending   context.Context    // ends when nothing more is to be sent
 	stopSend  context.CancelFunc // ends it
-	follows   *Target            // was removed before this one came; nil: none was
+	follows   *Target            // was removed before this one came; nil: none was, or this one runs
 	first     bool               // no target before this one has got as far as to begin; of run
 	absent    uint64             // ids up to this one were given while it was not there; 0: none; of run
 	began     bool               // it knows what the receiver knows; read by an heir, after done

@@ -1,0 +1,38 @@
+package target
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"testing"
+	"time"
+	"weak"
+)
+
+// TestForgetsWhomItFollowed: a target that was removed and comes back again and
+// again holds none of those before, each of which had room for entries.
+func TestForgetsWhomItFollowed(t *testing.T) {
+	r := &receiver{}
+	open := func() *Target {
+		return New(Options{
+			Name: "a", Sequence: NewSequence(), BatchAge: -1, Report: slog.New(slog.DiscardHandler),
+			Sink: func() (Sink, error) { return r, nil }, Gap: func(Missing) []byte { return []byte("{}") },
+		})
+	}
+	first := open()
+	first.Start(nil)
+	before := weak.Make(first)
+	second := open()
+	second.Follow(first)
+	second.Start(nil)
+	first.Close(context.Background())
+	first = nil
+	deadline := time.Now().Add(time.Minute)
+	for before.Value() != nil {
+		if time.Now().After(deadline) {
+			t.Fatal("the target of before is still held")
+		}
+		runtime.GC()
+	}
+	second.Close(context.Background())
+}
