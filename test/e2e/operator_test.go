@@ -42,16 +42,21 @@ func (s *suite) values(version string) []string {
 	return []string{"--set", "image.tag=" + version, "--set", "nodeImage.tag=" + version, "--wait", "--timeout=3m"}
 }
 
-// installOperator installs it with helm 3, to stay.
+// installOperator installs it with helm 3, to stay until the end.
 func (s *suite) installOperator(t *testing.T) {
 	t.Helper()
 	helm(t, 3, append([]string{"install", release, chart}, s.values(s.version)...)...)
 	t.Cleanup(func() {
+		ctx, cancel := cleanup()
+		defer cancel()
 		if t.Failed() {
-			ctx, cancel := cleanup()
-			defer cancel()
 			output, err := command(ctx, "kubectl", "logs", "--namespace", system, "deployment/"+deployed, "--tail=200")
 			t.Logf("the operator says\n%s%v", output, errors.Join(err))
+			return
+		}
+		// What is of the whole cluster does not go with the namespace.
+		if _, err := command(ctx, needEnv(t, "HELM3"), "uninstall", release, "--namespace", system, "--wait"); err != nil {
+			t.Error(err)
 		}
 	})
 }
