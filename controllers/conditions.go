@@ -109,6 +109,10 @@ func (s *scope) peersSynced(members []member) verdict {
 	case !s.feed.Committed:
 		return unknown("NotPublished", "no peer list is published yet")
 	}
+	if others, n := naming(members, func(m *member) bool { return m.heard && m.ack.MeshID != "" && m.ack.MeshID != s.feed.MeshID }); n > 0 {
+		return no("OtherMesh", "%s: in a mesh that was here before, whose ConfigMap and signing key are gone, and takes no list of this one; "+
+			"restart all pods, as by kubectl rollout restart statefulset/%s --namespace %s", list(others, n), names.StatefulSet(s.grid), s.grid.Namespace)
+	}
 	ready := func(m *member) bool { return m.ready }
 	rejects, n := naming(members, func(m *member) bool { return m.ready && m.heard && !m.current && m.ack.ListError != "" })
 	if n > 0 {

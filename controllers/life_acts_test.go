@@ -42,6 +42,7 @@ func (l *life) step(g *living) {
 		{"scale", alive, func() { l.scale(g, int32(1+l.rnd.IntN(4))) }},
 		{"another image", alive, func() { l.newImage(g) }},
 		{"delete", alive && !g.paused, func() { l.die(g) }},
+		{"delete with its list", alive && !g.paused && g.adopted, func() { l.dieForgotten(g) }},
 		{"make again", !alive, func() { l.born(g) }},
 		{"make again", !alive, func() { l.born(g) }},
 		{"pause", alive && !g.paused, func() { l.pause(g, true) }},
@@ -217,6 +218,22 @@ func (l *life) die(g *living) {
 		g.gone, g.rotating = true, false
 		l.may(l.kube.Client.Delete(l.Context(), &v1alpha1.Grid{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: g.name}}))
 	}
+}
+
+// dieForgotten deletes a Grid and its list: only its pods know the epoch.
+func (l *life) dieForgotten(g *living) {
+	l.Helper()
+	l.die(g)
+	l.loses(g)
+	l.mu.Lock()
+	l.forgotten[g.name] = true
+	l.mu.Unlock()
+	// An operator that is at it may make it once more.
+	envtestkit.Wait(l.T, "the list to be gone", func() (string, bool) {
+		l.may(l.kube.Client.Delete(l.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: names.ConfigMap(g.name)}}))
+		state := l.operators[0].feed.State(client.ObjectKey{Namespace: l.namespace, Name: g.name})
+		return "the operator knows the Grid", !state.Committed && !l.get(names.ConfigMap(g.name), new(corev1.ConfigMap))
+	})
 }
 
 // change changes an object as its user would.

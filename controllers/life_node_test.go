@@ -130,7 +130,10 @@ func (n *lifeNode) take(document []byte, road string) error {
 			n.list = list
 		}
 	}
-	if err != nil && !errors.Is(err, peers.ErrStale) && (road != mounted || !errors.Is(err, peers.ErrForeign)) {
+	n.l.mu.Lock()
+	forgotten := n.l.forgotten[n.grid.Name]
+	n.l.mu.Unlock()
+	if err != nil && !forgotten && !errors.Is(err, peers.ErrStale) && (road != mounted || !errors.Is(err, peers.ErrForeign)) {
 		n.l.Errorf("%s refuses a list that was %s: %v (epoch %d, in use %d)", n.name, road, err, list.Epoch, n.list.Epoch)
 	}
 	return err
@@ -143,8 +146,11 @@ func (n *lifeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if err := n.take(raw, pushed); err != nil {
+			n.mu.Lock()
+			e := adminapi.Error{Message: err.Error(), List: n.list.Raw()}
+			n.mu.Unlock()
 			w.WriteHeader(http.StatusConflict)
-			_ = json.NewEncoder(w).Encode(adminapi.Error{Message: err.Error()}) //nolint:errchkjson // the other side has gone
+			_ = json.NewEncoder(w).Encode(e) //nolint:errchkjson // the other side has gone
 			return
 		}
 	}

@@ -51,6 +51,11 @@ func (l *life) settle() {
 	l.mu.Lock()
 	clear(l.lost)
 	for _, g := range l.grids {
+		if l.forgotten[g.name] && !g.gone {
+			l.remember(g)
+		}
+	}
+	for _, g := range l.grids {
 		l.least[g.name] = g.replicas
 		if g.paused && !g.adopted {
 			l.least[g.name] = 0 // its StatefulSet has its own mind
@@ -78,6 +83,22 @@ func (l *life) settle() {
 		if before[key] != version {
 			l.Errorf("settled, and %s is written", key)
 		}
+	}
+}
+
+// remember ends what followed on the loss of a Grid with its list: all its pods use
+// the list there is now. It may be lower than one of before, if none of those who
+// had that was left to tell. l.mu is held.
+func (l *life) remember(g *living) {
+	l.Helper()
+	delete(l.forgotten, g.name)
+	var c corev1.ConfigMap
+	if !l.get(names.ConfigMap(g.name), &c) {
+		l.Errorf("%s has settled without a ConfigMap", g.name)
+		return
+	}
+	if list, err := l.read(&c); err == nil && l.lists[list.MeshID] != nil && list.Epoch <= l.lists[list.MeshID].epoch {
+		l.lists[list.MeshID] = &lifeLists{grid: g.name, epoch: list.Epoch, names: list.Names, all: map[uint64]*corev1.ConfigMap{list.Epoch: &c}}
 	}
 }
 
@@ -122,9 +143,9 @@ func (l *life) restless(g *living) string {
 		}
 	}
 	l.mu.Lock()
-	newest := l.lists[list.MeshID]
+	newest, forgotten := l.lists[list.MeshID], l.forgotten[g.name]
 	l.mu.Unlock()
-	if newest != nil && list.Epoch < newest.epoch {
+	if newest != nil && list.Epoch < newest.epoch && !forgotten {
 		return fmt.Sprintf("its list has epoch %d, and there was %d", list.Epoch, newest.epoch)
 	}
 	if why := l.unlisted(g, &set, list.Names); why != "" {

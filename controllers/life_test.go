@@ -68,6 +68,9 @@ type life struct {
 	least map[string]int32           // by Grid: the fewest pods that were wished for since all was settled
 	lost  map[string]bool            // by Grid: somebody has taken its list away since all was settled
 	lists map[string]*lifeLists      // by mesh
+	// forgotten is by Grid: it was lost together with its list. Until all is settled
+	// there may be lists of epochs that there were before.
+	forgotten map[string]bool
 }
 
 // living is one of the Grids, and what its user wants.
@@ -121,7 +124,7 @@ func TestLife(t *testing.T) {
 	kube := envtestkit.Start(t)
 	l := &life{
 		T: t, kube: kube, namespace: kube.Namespace(t), rnd: rand.New(rand.NewPCG(seed, 0)), nodes: make(map[types.UID]*lifeNode),
-		join: make(map[string]map[string]bool), least: make(map[string]int32), lost: make(map[string]bool), lists: make(map[string]*lifeLists),
+		join: make(map[string]map[string]bool), least: make(map[string]int32), lost: make(map[string]bool), forgotten: make(map[string]bool), lists: make(map[string]*lifeLists),
 		grids: []*living{{name: "one", secure: true}, {name: "two"}, {name: "three", secure: true, adopted: true}},
 	}
 	watched := l.watch()
@@ -226,6 +229,8 @@ func (l *life) committed(c *corev1.ConfigMap) {
 	switch {
 	case list.Epoch < last.epoch && l.lost[grid] && before != nil && bytes.Equal(before.BinaryData[names.KeyDocument], document):
 		return // put back
+	case l.forgotten[grid] && list.Epoch <= last.epoch:
+		return // its pods have yet to tell
 	case last.grid != grid:
 		l.Errorf("%s has the mesh of %s", grid, last.grid)
 	case list.Epoch < last.epoch:

@@ -107,6 +107,8 @@ func TestConditions(t *testing.T) {
 			map[string]string{"PeersSynced": "False ListRejected", "Ready": "False PeersNotSynced"}, "no valid signature"},
 		{"a stranger's list that is refused", func(s *scope) { s.changeAck(1, func(a *feed.Ack) { a.ListError = "foreign" }) }, nil, ""},
 		{"a list of another mesh", func(s *scope) { s.changeAck(1, func(a *feed.Ack) { a.MeshID = "other" }) },
+			map[string]string{"PeersSynced": "False OtherMesh", "Ready": "False PeersNotSynced"}, "demo-1: in a mesh that was here before"},
+		{"nobody's list", func(s *scope) { s.changeAck(1, func(a *feed.Ack) { a.MeshID, a.Epoch = "", 0 }) },
 			map[string]string{"PeersSynced": "False WaitingForAcks", "Ready": "False PeersNotSynced"}, ""},
 		{"a push that does not get through", func(s *scope) {
 			for i := range 3 {

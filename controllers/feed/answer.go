@@ -24,6 +24,7 @@ import (
 type refusal struct {
 	status int
 	text   string
+	list   []byte // the one that it uses instead, as it claims
 }
 
 func (r *refusal) Error() string {
@@ -33,20 +34,20 @@ func (r *refusal) Error() string {
 	return "refused: " + r.text
 }
 
-// readAck reads the answer of a node, whatever it is: a node may be broken, or
-// not a node. The text in it is made fit to be shown.
-func readAck(resp *http.Response, want *Target, grid string) (adminapi.Ack, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+// readAck reads the answer of a node, of so many bytes at most, whatever it is: a
+// node may be broken, or not a node. The text in it is made fit to be shown.
+func readAck(resp *http.Response, most int64, want *Target, grid string) (adminapi.Ack, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err != nil {
 		return adminapi.Ack{}, err
 	}
-	if len(body) > maxAnswer {
-		return adminapi.Ack{}, fmt.Errorf("answered with more than %d bytes", maxAnswer)
+	if int64(len(body)) > most {
+		return adminapi.Ack{}, fmt.Errorf("answered with more than %d bytes", most)
 	}
 	if resp.StatusCode != http.StatusOK {
 		var e adminapi.Error
 		_ = json.Unmarshal(body, &e) // not a node's answer: the status says it
-		return adminapi.Ack{}, &refusal{resp.StatusCode, plain(e.Message)}
+		return adminapi.Ack{}, &refusal{resp.StatusCode, plain(e.Message), e.List}
 	}
 	var ack adminapi.Ack
 	if err := json.Unmarshal(body, &ack); err != nil {

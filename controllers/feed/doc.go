@@ -19,9 +19,9 @@
 //	a worker of the controller   reconcilers (4)   reconcile.go; the manager's
 //	an attempt                   1 a pod, at most  member.go run; ends by itself, or with the pod, the Grid or the pool
 //	two of net/http              1 a connection    of a member's attempts; end with the connection
-//	the notifier                 1                 notify.go; ends with the manager
+//	a notifier                   2                 notify.go; end with the manager
 //
-// The pool and the notifier are Runnables of the manager that need the lead:
+// The pool and the notifiers are Runnables of the manager that need the lead:
 // they begin when this process leads, and have ended when Start returns.
 //
 // # Locks

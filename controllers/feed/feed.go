@@ -36,7 +36,8 @@ type Feed struct {
 	metrics   *metrics
 	publisher *publisher
 	pool      *Pool
-	notifier  *notifier
+	notifier  *notifier // of what others are to look at
+	looks     *notifier // of what the feed itself is to look at
 
 	mu    sync.Mutex // protects what follows
 	grids map[types.NamespacedName]known
@@ -55,11 +56,11 @@ func New(o Options) (*Feed, error) {
 		return nil, errors.New("feed: Client, Reader and Log are required")
 	}
 	f := &Feed{
-		client: o.Client, log: o.Log, metrics: newMetrics(), notifier: newNotifier(),
+		client: o.Client, log: o.Log, metrics: newMetrics(), notifier: newNotifier(), looks: newNotifier(),
 		publisher: &publisher{client: o.Client, live: o.Reader, every: o.RotateEvery, signed: make(map[types.UID]uint64)},
 		grids:     make(map[types.NamespacedName]known),
 	}
-	f.pool = newPool(o.Log, f.metrics, f.notifier.changed)
+	f.pool = newPool(o.Log, f.metrics, f.notifier.changed, f.looks.changed)
 	if err := f.metrics.register(o.Registerer); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,10 @@
 package feed
 
-import "time"
+import (
+	"time"
+
+	"github.com/gridmesh/gridmesh/pkg/grid/peers"
+)
 
 // The numbers of the feed. Those of a list itself are in package peers.
 const (
@@ -86,6 +90,11 @@ const (
 	// nodes that answer without end.
 	maxAnswer = 64 << 10
 	maxHeader = 16 << 10
+	// maxRefusal is the largest answer of a node that shows which list it uses
+	// instead of the one brought, as base64. Against the same; and since it is
+	// much, refusals of no more than refusalSlots nodes are read at once.
+	maxRefusal   = maxAnswer + (peers.MaxDocument+2)/3*4
+	refusalSlots = 4
 	// maxText is the longest text of a node's that goes on into the status.
 	maxText = 256
 

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
+	"github.com/gridmesh/gridmesh/pkg/grid/peers"
 )
 
 // member is one pod: what it is to have, and what it has said. While it waits it
@@ -164,11 +165,12 @@ func (m *member) make(ctx context.Context, at *attempt) {
 	limited, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
 
-	next, push := at.before, at.before.lacks(at.order)
-	got, verified, err := ask(limited, at.order, &at.target, push)
+	next, push := at.before, at.before.lacks(at.order) || at.before.hides(at.order)
+	got, verified, err := m.pool.ask(limited, at.order, &at.target, push)
 	if refused := (*refusal)(nil); push && errors.As(err, &refused) {
+		next.Ahead = max(next.Ahead, at.order.ahead(refused.list))
 		// It does not take the list; how is it otherwise?
-		if other, proven, e := ask(limited, at.order, &at.target, false); e == nil {
+		if other, proven, e := m.pool.ask(limited, at.order, &at.target, false); e == nil {
 			next.Ack, next.Verified, next.Heard = other, proven, time.Now()
 		}
 	}
@@ -212,6 +214,9 @@ func (m *member) learn(ctx context.Context, at *attempt, next *Ack, push bool, e
 	if !reflect.DeepEqual(before, after) {
 		m.pool.notify(m.grid)
 	}
+	if after.Ahead > before.Ahead {
+		m.pool.behind(m.grid)
+	}
 }
 
 // errNotTaken: the node says yes and means no.
@@ -223,8 +228,29 @@ func (a *Ack) lacks(o *order) bool {
 	return o.epoch > 0 && (a.MeshID != o.meshID || a.Epoch < o.epoch)
 }
 
+// hides reports whether a pod that said this has a newer list of this mesh than
+// the committed one, as it says, and has yet to show it: it does so when it is
+// brought ours.
+func (a *Ack) hides(o *order) bool {
+	return o.epoch > 0 && a.MeshID == o.meshID && a.Epoch > max(o.epoch, a.Ahead)
+}
+
+// ahead is what Ack.Ahead says after a pod refused the list and showed another. It
+// is believed for the signature on it: who knows of a key that signed a list
+// cannot make one of a higher epoch.
+func (o *order) ahead(document []byte) uint64 {
+	list, err := peers.Verify(document, peers.Trust{Grid: o.grid, MeshID: o.meshID, Keys: o.keys})
+	switch {
+	case err != nil || list.Epoch < o.epoch || bytes.Equal(document, o.document):
+		return 0
+	case list.Epoch == o.epoch:
+		return list.Epoch + 1 // two lists have this one
+	}
+	return list.Epoch
+}
+
 // ask makes one request. verified: the answer is proven to be the pod's.
-func ask(ctx context.Context, o *order, t *Target, push bool) (ack adminapi.Ack, verified bool, err error) {
+func (p *Pool) ask(ctx context.Context, o *order, t *Target, push bool) (ack adminapi.Ack, verified bool, err error) {
 	method, path, body := http.MethodGet, adminapi.PathAck, io.Reader(http.NoBody)
 	if push {
 		method, path, body = http.MethodPut, adminapi.PathPeers, bytes.NewReader(o.document)
@@ -246,7 +272,17 @@ func ask(ctx context.Context, o *order, t *Target, push bool) (ack adminapi.Ack,
 		return ack, false, err
 	}
 	defer func() { _ = resp.Body.Close() }() // it has been read as far as it counts
-	ack, err = readAck(resp, t, o.grid)
+	most := int64(maxAnswer)
+	if push && resp.StatusCode == http.StatusConflict {
+		select {
+		case p.refusals <- struct{}{}:
+			defer func() { <-p.refusals }()
+		case <-ctx.Done():
+			return ack, false, ctx.Err()
+		}
+		most = maxRefusal
+	}
+	ack, err = readAck(resp, most, t, o.grid)
 	return ack, err == nil && o.access.provenBy(resp.TLS, t.Host), err
 }
 

@@ -108,7 +108,7 @@ func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n.mu.Unlock()
 		list, err := peers.Verify(raw, trust)
 		if err != nil {
-			refuse(w, http.StatusForbidden, err)
+			refuse(w, http.StatusForbidden, adminapi.Error{Message: err.Error()})
 			return
 		}
 		n.mu.Lock()
@@ -116,9 +116,10 @@ func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err == nil && verdict != peers.Unchanged {
 			n.list = list
 		}
+		shown := n.list.Raw()
 		n.mu.Unlock()
 		if err != nil {
-			refuse(w, http.StatusConflict, err)
+			refuse(w, http.StatusConflict, adminapi.Error{Message: err.Error(), List: shown})
 			return
 		}
 	}
@@ -133,9 +134,9 @@ func (n *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(ack) //nolint:errchkjson // the other side has gone
 }
 
-func refuse(w http.ResponseWriter, status int, err error) {
+func refuse(w http.ResponseWriter, status int, e adminapi.Error) {
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(adminapi.Error{Message: err.Error()}) //nolint:errchkjson // the same
+	_ = json.NewEncoder(w).Encode(e) //nolint:errchkjson // the same
 }
 
 // set changes the node under its lock.
@@ -156,7 +157,7 @@ var demoKey = types.NamespacedName{Namespace: "shop", Name: "demo"}
 // startPool starts a pool, and ends it with the test.
 func startPool(t *testing.T) *Pool {
 	t.Helper()
-	p := newPool(slog.New(slog.DiscardHandler), newMetrics(), func(types.NamespacedName) {})
+	p := newPool(slog.New(slog.DiscardHandler), newMetrics(), func(types.NamespacedName) {}, func(types.NamespacedName) {})
 	end := make(chan struct{})
 	done := make(chan struct{})
 	go func() { defer close(done); _ = p.Start(waitFor(end)) }()
@@ -168,7 +169,7 @@ func startPool(t *testing.T) *Pool {
 func delivery(t *testing.T, epoch uint64, trust Trust, nodes ...*fakeNode) Delivery {
 	t.Helper()
 	list := peers.List{Grid: "shop/demo", MeshID: testMesh, Epoch: epoch, AllowEmpty: len(nodes) == 0}
-	d := Delivery{Grid: "shop/demo", MeshID: testMesh, Epoch: epoch, Trust: trust}
+	d := Delivery{Grid: "shop/demo", MeshID: testMesh, Epoch: epoch, Keys: []ed25519.PublicKey{public(testKey(t, 1))}, Trust: trust}
 	for _, n := range nodes {
 		d.Targets = append(d.Targets, n.target)
 		list.Names = append(list.Names, n.target.Name)

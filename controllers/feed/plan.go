@@ -27,8 +27,9 @@ type planner struct {
 	keys      Keys
 	wish      Wish
 	pods      []Pod
-	// known is the highest epoch known to have been used, of the Grid's status:
-	// higher than the record's where that is lost or an older one was put back.
+	// known is the highest epoch known to have been used, of the Grid's status, or
+	// that a pod has shown: higher than the record's where that is lost or an
+	// older one was put back.
 	known uint64
 	now   time.Time
 	// signed is the highest epoch of a list that this process has signed,

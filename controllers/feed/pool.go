@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"crypto/ed25519"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ type Delivery struct {
 	MeshID   string
 	Epoch    uint64 // 0: no list yet; members are only asked how they are
 	Document []byte
+	Keys     []ed25519.PublicKey // whose lists count
 	Trust    Trust
 	Targets  []Target
 }
@@ -37,9 +39,12 @@ type Target struct {
 type Pool struct {
 	log     *slog.Logger
 	metrics *metrics
-	notify  func(types.NamespacedName) // must not block
+	notify  func(types.NamespacedName) // what pods say has changed; must not block
+	behind  func(types.NamespacedName) // a pod has a newer list than the one to be had; the same
 	lanes   *lanes
 	count   atomic.Int64 // members
+
+	refusals chan struct{} // a place for each refusal that is being read
 
 	ctx    context.Context // ends every member
 	cancel context.CancelFunc
@@ -62,14 +67,15 @@ type order struct {
 	meshID   string
 	epoch    uint64
 	document []byte
+	keys     []ed25519.PublicKey
 	access   *access
 	since    time.Time // when the pool got the list
 }
 
-func newPool(log *slog.Logger, m *metrics, notify func(types.NamespacedName)) *Pool {
+func newPool(log *slog.Logger, m *metrics, notify, behind func(types.NamespacedName)) *Pool {
 	p := &Pool{
-		log: log, metrics: m, notify: notify, lanes: newLanes(),
-		grids: make(map[types.NamespacedName]*roster),
+		log: log, metrics: m, notify: notify, behind: behind, lanes: newLanes(),
+		refusals: make(chan struct{}, refusalSlots), grids: make(map[types.NamespacedName]*roster),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
@@ -167,7 +173,7 @@ func (p *Pool) Keep(grid types.NamespacedName, pods []Pod) {
 
 // nextOrder keeps the order where the delivery says the same.
 func nextOrder(old *order, d *Delivery) *order {
-	next := &order{grid: d.Grid, meshID: d.MeshID, epoch: d.Epoch, document: d.Document, since: time.Now()}
+	next := &order{grid: d.Grid, meshID: d.MeshID, epoch: d.Epoch, document: d.Document, keys: d.Keys, since: time.Now()}
 	switch {
 	case old == nil || old.access.sum != d.Trust.sum():
 		next.access = newAccess(d.Trust)

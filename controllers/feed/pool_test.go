@@ -2,16 +2,24 @@ package feed
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 	"github.com/gridmesh/gridmesh/internal/certs"
+	"github.com/gridmesh/gridmesh/pkg/grid/peers"
 )
 
 // waitFor is a context that ends with a channel.
@@ -123,6 +131,14 @@ func TestPoolHostile(t *testing.T) {
 				}
 			}
 		}), want: "more than"},
+		"endless refusal": {spoil: fault(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusConflict)
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}), want: "more than"},
 		"endless header": {spoil: fault(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }), want: "headers"},
 		"cut": {spoil: fault(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -181,6 +197,94 @@ func TestPoolRefusedStillHeard(t *testing.T) {
 	// It learns the key, as by its mounted ConfigMap, and is asked again soon.
 	n.set(func(n *fakeNode) { n.trust.Keys = append(n.trust.Keys, public(testKey(t, 1))) })
 	until(t, "it has the list", func() bool { a := p.Acks(demoKey)["demo-0"]; return a.Epoch == 1 && a.Err == "" })
+}
+
+// TestPoolAhead: what a node that refuses the list shows counts if it is a list of
+// the mesh that a trusted key signed, and newer or of the same epoch.
+func TestPoolAhead(t *testing.T) {
+	list := func(epoch uint64, change func(l *peers.List), key byte) peers.List {
+		l := peers.List{Names: peerList(0), Grid: "shop/demo", MeshID: testMesh, Epoch: epoch}
+		change(&l)
+		raw, err := peers.Sign(l, testKey(t, key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l, err = peers.Verify(raw, peers.Trust{Grid: l.Grid, Keys: []ed25519.PublicKey{public(testKey(t, key))}}); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	same := func(*peers.List) {}
+	other := func(l *peers.List) { l.Names = peerList(0, 1) }
+	many := func(l *peers.List) {
+		l.Names = nil
+		for i := range peers.MaxNames {
+			sum := sha256.Sum256([]byte{byte(i), byte(i >> 8)})
+			l.Names = append(l.Names, hex.EncodeToString(sum[:16])+".demo.shop.svc:7700")
+		}
+		slices.Sort(l.Names)
+	}
+	for name, test := range map[string]struct {
+		uses peers.List
+		want uint64
+	}{
+		"newer":             {list(9, same, 1), 9},
+		"newer and large":   {list(9, many, 1), 9},
+		"of the same epoch": {list(3, other, 1), 4},
+		"of the last epoch": {list(peers.MaxEpoch, same, 1), peers.MaxEpoch},
+		"another's":         {list(9, same, 2), 0},
+		"of another mesh":   {list(9, func(l *peers.List) { l.MeshID = "ffffffffffffffffffffffffffffffff" }, 1), 0},
+		"of another grid":   {list(9, func(l *peers.List) { l.Grid = "shop/other" }, 1), 0},
+		"older":             {list(2, same, 1), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := startNode(t, "demo-0", nil, "")
+			n.list = test.uses
+			var told atomic.Int64
+			p := startPool(t)
+			p.behind = func(grid types.NamespacedName) {
+				if grid == demoKey {
+					told.Add(1)
+				}
+			}
+			p.Set(demoKey, delivery(t, 3, Trust{}, n))
+			until(t, "it has answered", func() bool { a := p.Acks(demoKey)["demo-0"]; return a.Epoch > 0 || a.Err != "" })
+			a := p.Acks(demoKey)["demo-0"]
+			if a.Ahead != test.want {
+				t.Errorf("ahead is %d, want %d; it says %+v", a.Ahead, test.want, a)
+			}
+			if test.want == 0 {
+				return
+			}
+			until(t, "the feed is told", func() bool { return told.Load() == 1 })
+		})
+	}
+}
+
+// TestPoolHides: a node that says it has a newer list is brought the committed one
+// for the sake of its refusal, until it has shown what it has.
+func TestPoolHides(t *testing.T) {
+	o := &order{meshID: testMesh, epoch: 3}
+	for name, test := range map[string]struct {
+		ack  Ack
+		want bool
+	}{
+		"not heard":         {Ack{}, false},
+		"the same":          {Ack{Ack: adminapi.Ack{MeshID: testMesh, Epoch: 3}}, false},
+		"newer":             {Ack{Ack: adminapi.Ack{MeshID: testMesh, Epoch: 4}}, true},
+		"newer and shown":   {Ack{Ack: adminapi.Ack{MeshID: testMesh, Epoch: 4}, Ahead: 4}, false},
+		"newer than shown":  {Ack{Ack: adminapi.Ack{MeshID: testMesh, Epoch: 5}, Ahead: 4}, true},
+		"of another mesh":   {Ack{Ack: adminapi.Ack{MeshID: "x", Epoch: 4}}, false},
+		"older":             {Ack{Ack: adminapi.Ack{MeshID: testMesh, Epoch: 2}}, false},
+		"of the same clash": {Ack{Ack: adminapi.Ack{MeshID: testMesh, Epoch: 3}, Ahead: 4}, false},
+	} {
+		if got := test.ack.hides(o); got != test.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+	if (&Ack{Ack: adminapi.Ack{Epoch: 1}}).hides(new(order)) {
+		t.Error("before the first list")
+	}
 }
 
 // TestPoolDeadDelayNobody: pods that hang, more than there are places, do not keep

@@ -42,7 +42,7 @@ type published struct {
 // publish sees to it that the ConfigMap says who is in the mesh. An error that is
 // a *Problem waits for a person, and the list that is there stays; after any
 // other error it is called again. acks are what members said, for a rotation of
-// the signing key.
+// the signing key, and of lists that are newer than the one there.
 //
 // The write of the ConfigMap, which names the version that it replaces, is the
 // commit: of two operators that make a list of one epoch one is refused, and
@@ -73,6 +73,9 @@ func (p *publisher) publish(ctx context.Context, g *v1alpha1.Grid, wish Wish, po
 	plan := planner{
 		grid: names.ID(g), identity: identity(g), settings: text, telemetry: telemetry, keys: keys.Keys, wish: wish, pods: pods,
 		known: min(uint64(max(g.Status.PeerListEpoch, 0)), peers.MaxEpoch), now: time.Now(),
+	}
+	for _, ack := range acks {
+		plan.known = max(plan.known, ack.Ahead)
 	}
 	r := readRecord(there, plan.grid, &plan.keys)
 	if plan.keys, err = p.rotate(ctx, g, keys, plan.view(g, &r, acks, p.every)); err != nil {

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/gridmesh/gridmesh/api/v1alpha1"
 	"github.com/gridmesh/gridmesh/controllers/names"
@@ -24,9 +25,9 @@ type listening struct {
 
 // withNodes makes a Grid of that many pods, each with a node on an address of its
 // own and a certificate of the authority.
-func withNodes(t *testing.T, count int, authority *certs.Authority) *listening {
+func withNodes(t *testing.T, count int, authority *certs.Authority, adopted bool) *listening {
 	t.Helper()
-	g := &listening{kubeGrid: newGrid(t, int32(count), false)}
+	g := &listening{kubeGrid: newGrid(t, int32(count), adopted)}
 	g.makeSet(int32(count))
 	g.create(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: g.key.Namespace, Name: "demo-grid-tls", Labels: names.Labels("demo")},
@@ -69,7 +70,7 @@ func (g *listening) mount() {
 // believed; those taken out say so, and drain; another authority counts at once.
 func TestFeedPushes(t *testing.T) {
 	authority := newAuthority(t)
-	g := withNodes(t, 3, authority)
+	g := withNodes(t, 3, authority, false)
 	f, _ := g.feed()
 	eventually(t, "a list is committed", func() bool { return f.State(g.key).Epoch > 0 })
 	g.mount()
@@ -109,7 +110,7 @@ func TestFeedPushes(t *testing.T) {
 
 // TestFeedRotates: an annotation is all it takes; every node uses every list.
 func TestFeedRotates(t *testing.T) {
-	g := withNodes(t, 2, newAuthority(t))
+	g := withNodes(t, 2, newAuthority(t), false)
 	f, _ := g.feed()
 	eventually(t, "a list is committed", func() bool { return f.State(g.key).Epoch > 0 })
 	g.mount()
@@ -136,6 +137,57 @@ func TestFeedRotates(t *testing.T) {
 		n.set(func(n *fakeNode) {
 			if len(n.trust.Keys) != 1 {
 				t.Errorf("%s trusts %d keys", n.target.Pod, len(n.trust.Keys))
+			}
+		})
+	}
+}
+
+// TestFeedGoesOnFromPods: where neither the Grid nor its ConfigMap is left to tell,
+// or an older one was put back, the pods do: the next list is newer than what they
+// have.
+func TestFeedGoesOnFromPods(t *testing.T) {
+	for name, lose := range map[string]func(g *listening, old *corev1.ConfigMap){
+		"the ConfigMap is lost": func(*listening, *corev1.ConfigMap) {},
+		"an old one is put back": func(g *listening, old *corev1.ConfigMap) {
+			old.ObjectMeta = metav1.ObjectMeta{Namespace: old.Namespace, Name: old.Name, Labels: old.Labels, Annotations: old.Annotations}
+			g.create(old)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := withNodes(t, 3, newAuthority(t), true)
+			f, stop := g.feed()
+			eventually(t, "a list is committed", func() bool { return f.State(g.key).Epoch > 0 })
+			g.mount()
+			synced := func() bool {
+				s := f.State(g.key)
+				for i := range g.nodes {
+					if a := s.Acks[fmt.Sprintf("demo-%d", i)]; a.Epoch != s.Epoch || a.MeshID != s.MeshID || a.Err != "" {
+						return false
+					}
+				}
+				return s.Epoch > 0
+			}
+			eventually(t, "all have it", func() bool { return len(f.State(g.key).Names) == 3 && synced() })
+			old, first := g.configMap()
+			// Some lists later.
+			for _, replicas := range []int32{2, 3} {
+				epoch := f.State(g.key).Epoch
+				change(g.kubeGrid, get(g.kubeGrid, "demo", &appsv1.StatefulSet{}), func(s *appsv1.StatefulSet) { s.Spec.Replicas = &replicas })
+				eventually(t, "the next list is in use", func() bool { return f.State(g.key).Epoch > epoch && synced() })
+			}
+			before := f.State(g.key)
+			stop()
+			for _, o := range []client.Object{g.grid(), get(g.kubeGrid, "demo-grid", &corev1.ConfigMap{})} {
+				if err := g.kube.Delete(t.Context(), o); err != nil {
+					t.Fatal(err)
+				}
+			}
+			lose(g, old)
+			g.kubeGrid.make(0, true)
+			f, _ = g.feed()
+			eventually(t, "all have a newer one", func() bool { return f.State(g.key).Epoch > before.Epoch && synced() })
+			if _, list := g.configMap(); list.MeshID != first.MeshID || list.Epoch < before.Epoch+epochSkip {
+				t.Errorf("epoch %d of mesh %s, want %d or more of %s", list.Epoch, list.MeshID, before.Epoch+epochSkip, first.MeshID)
 			}
 		})
 	}

@@ -197,6 +197,9 @@ func (f *Feed) trust(ctx context.Context, g *v1alpha1.Grid) (Trust, error) {
 // address, those that are no longer in the list among them.
 func deliveryOf(g *v1alpha1.Grid, wish *Wish, pods []Pod, out *published, trust Trust) Delivery {
 	d := Delivery{Grid: names.ID(g), MeshID: out.list.MeshID, Epoch: out.list.Epoch, Document: out.list.Raw(), Trust: trust}
+	if out.keys.Active != nil { // else they cannot be read, and nothing is published
+		d.Keys = out.keys.trusted()
+	}
 	for i := range pods {
 		pod := &pods[i]
 		if !wish.owns(pod) || pod.IP == "" {

@@ -17,15 +17,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/gridmesh/gridmesh/api/v1alpha1"
 	"github.com/gridmesh/gridmesh/controllers/names"
 )
 
-// SetupWithManager adds the feed's controller, its pool and its notifier to a
+// SetupWithManager adds the feed's controller, its pool and its notifiers to a
 // manager.
 func (f *Feed) SetupWithManager(mgr ctrl.Manager) error {
-	for _, r := range []manager.Runnable{f.pool, f.notifier} {
+	for _, r := range []manager.Runnable{f.pool, f.notifier, f.looks} {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("feed: %w", err)
 		}
@@ -37,6 +38,7 @@ func (f *Feed) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Pod{}, gathered(), builder.WithPredicates(predicate.Funcs{UpdateFunc: podMatters})).
 		Watches(&corev1.ConfigMap{}, gathered()).
 		Watches(&corev1.Secret{}, gathered()).
+		WatchesRawSource(source.Channel(f.looks.changes, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: reconcilers, RateLimiter: Retries(), ReconciliationTimeout: lookTime}).
 		Complete(f)
 	if err != nil {

@@ -41,6 +41,9 @@ type Ack struct {
 	// Verified: its certificate proved that it was this pod that said so.
 	// Otherwise it is for people to read, and decides nothing.
 	Verified bool
+	// Ahead is an epoch that the next list has to be higher than: of a newer
+	// list of this mesh that the pod has shown, signed with its key; 0 if none.
+	Ahead uint64
 	// Err is why it did not take the newest list, or why the last attempt to
 	// hear from it failed; "" if neither.
 	Err string

@@ -60,6 +60,11 @@ type Error struct {
 	Hint    string `json:"hint,omitempty"`    // what to do next
 
 	NoHandler bool `json:"no_handler,omitempty"` // the peer has none of that name and kind, as one of another release may
+
+	// List is the signed list in use, where one of the same mesh was refused
+	// because this one is newer or has the same epoch: who publishes may not know
+	// of it.
+	List []byte `json:"list,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }

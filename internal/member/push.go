@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
@@ -52,7 +53,11 @@ func (me *Member) takeSigned(w http.ResponseWriter, r *http.Request, raw []byte)
 	}
 	if err != nil {
 		me.feed.refusePushed(err, r.RemoteAddr)
-		adminport.Fail(w, status, adminapi.Error{Message: err.Error(), Hint: lastGood})
+		e := adminapi.Error{Message: err.Error(), Hint: lastGood}
+		if errors.Is(err, peers.ErrStale) || errors.Is(err, peers.ErrEpochConflict) {
+			e.List = me.m.PeerList().Raw()
+		}
+		adminport.Fail(w, status, e)
 		return
 	}
 	adminport.Answer(w, http.StatusOK, me.ack())

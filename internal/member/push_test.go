@@ -275,6 +275,38 @@ func TestConflictIsTheState(t *testing.T) {
 	}
 }
 
+// Whoever brings a list that is older than the one in use, or another one of its
+// epoch, is shown that one; nobody else is.
+func TestRefusalShowsTheList(t *testing.T) {
+	p := newPublisher(t)
+	a := newAdmin(t, Lists{Dir: p.dir})
+	used := p.list(3, self)
+	a.push(used)
+	mesh := p.mesh
+	p.mesh = peers.NewMeshID()
+	foreign := p.list(9, self)
+	p.mesh = mesh
+	stranger := newPublisher(t)
+	stranger.mesh = mesh
+	for name, tt := range map[string]struct {
+		list   string
+		status int
+		want   string
+	}{
+		"older":             {p.list(2, self), http.StatusConflict, used},
+		"of the same epoch": {p.list(3, self, "b:1"), http.StatusConflict, used},
+		"of another mesh":   {foreign, http.StatusConflict, ""},
+		"not signed by us":  {stranger.list(2, self), http.StatusForbidden, ""},
+		"no list":           {"hello", http.StatusForbidden, ""},
+	} {
+		got := a.push(tt.list)
+		var e adminapi.Error
+		if err := json.Unmarshal(got.Body.Bytes(), &e); err != nil || got.Code != tt.status || string(e.List) != tt.want {
+			t.Errorf("%s: status %d, %d bytes of a list, %v", name, got.Code, len(e.List), err)
+		}
+	}
+}
+
 // Without keys no signature counts; and pages of browsers bring nothing.
 func TestWhoMayNotPush(t *testing.T) {
 	p := newPublisher(t)
