@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,9 +45,26 @@ func TestChartIsAccepted(t *testing.T) {
 	})
 }
 
-// operatorTakes has the operator read the flags that the chart gives it.
+// operatorTakes has the operator read the flags and the file that the chart gives it.
 func operatorTakes(t *testing.T, manifests string) {
 	t.Helper()
+	var config struct {
+		Data map[string]string `yaml:"data"`
+	}
+	for doc := range strings.SplitSeq(manifests, "\n---\n") {
+		if strings.Contains(doc, "\n  operator.yaml: |") {
+			if err := yaml.Unmarshal([]byte(doc), &config); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	read := func(name string) ([]byte, error) {
+		text, ok := config.Data[filepath.Base(name)]
+		if !ok {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
+		return []byte(text), nil
+	}
 	for doc := range strings.SplitSeq(manifests, "\n---\n") {
 		if !strings.Contains(doc, "\nkind: Deployment\n") {
 			continue
@@ -66,7 +84,7 @@ func operatorTakes(t *testing.T, manifests string) {
 			t.Fatal(err)
 		}
 		args := deployment.Spec.Template.Spec.Containers[0].Args
-		if _, left, err := operator.LoadConfig(settings.Input{Args: args}); err != nil || len(left) > 0 {
+		if _, left, err := operator.LoadConfig(settings.Input{Args: args, ReadFile: read}); err != nil || len(left) > 0 {
 			t.Errorf("the operator does not take %q: %v, left over %q", args, err, left)
 		}
 		return

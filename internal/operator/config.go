@@ -13,6 +13,7 @@ import (
 // Config is what the operator is told. Its fields are described where they are
 // set, in table.
 type Config struct {
+	File            string
 	WatchNamespaces []string
 	Kubeconfig      string
 
@@ -43,6 +44,9 @@ func (c *Config) telemetry() telemetry.Config { return telemetry.Config{Logging:
 // prefix of the operator's variables.
 const prefix = "GRID_OPERATOR_"
 
+// settingFile names the setting with the path of the YAML file.
+const settingFile = "config"
+
 // Values of metrics-access.
 const (
 	accessKubernetes = "kubernetes"
@@ -50,6 +54,7 @@ const (
 )
 
 const (
+	groupFile    = "File"
 	groupWatch   = "What it looks after"
 	groupPorts   = "Ports"
 	groupLeader  = "Who leads"
@@ -64,6 +69,8 @@ const allowedLogging = "a mapping with level and targets, as docs/logging.md has
 // --help are made from it.
 func (c *Config) table() *settings.Table {
 	return &settings.Table{Prefix: prefix, Settings: []settings.Setting{
+		{Name: settingFile, Alias: "c", Group: groupFile, NoFile: true, Value: settings.Path(&c.File, "FILE", "the path of a file"),
+			Help: "YAML file with any of the settings below, one \"name: value\" a line. Flags win over variables, and these over the file."},
 		{Name: "watch-namespaces", Group: groupWatch, Value: settings.List(&c.WatchNamespaces, "NAMESPACE", "names of namespaces", checkNamespace),
 			Help: "Namespaces whose Grids are looked after. Without it: all of the cluster, for which a ClusterRole is needed; " +
 				"with it Roles in these namespaces will do."},
@@ -140,6 +147,7 @@ func checkName(text string) error {
 // the flags and is none. If the flags ask for help or the version, nothing else
 // needs to be right.
 func LoadConfig(in settings.Input) (c Config, rest []string, err error) {
+	in.File = settingFile
 	loaded, err := c.table().Load(in)
 	if c.Help || c.Version {
 		return c, loaded.Rest, nil

@@ -34,6 +34,25 @@ func TestLoadConfig(t *testing.T) {
 	}
 }
 
+// TestLoadConfigFromAFile: what the chart mounts is read, and flags win over it.
+func TestLoadConfigFromAFile(t *testing.T) {
+	const file = "log-format: text\nlogging:\n  targets:\n  - name: central\n    webhook: {url: \"https://logs.example.org/\"}\n"
+	in := settings.Input{Args: []string{"--config=/etc/x.yaml", "--log-format=json"}, ReadFile: func(name string) ([]byte, error) {
+		if name != "/etc/x.yaml" {
+			t.Errorf("%s is read", name)
+		}
+		return []byte(file), nil
+	}}
+	c, _, err := LoadConfig(in)
+	if err != nil || c.LogFormat != "json" || len(c.Logging.Targets) != 1 || c.Logging.Targets[0].Webhook.URL != "https://logs.example.org/" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	in.ReadFile = func(string) ([]byte, error) { return []byte("loging: {}\n"), nil }
+	if _, _, err := LoadConfig(in); err == nil || !strings.Contains(err.Error(), "loging") {
+		t.Errorf("a misspelt key: %v", err)
+	}
+}
+
 func TestLoadConfigRefuses(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"--watch-namespaces=A", "watch-namespaces"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/gridmesh/gridmesh/internal/settings"
 )
@@ -20,7 +21,7 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 	if len(args) > 0 && args[0] == "selftest" {
 		return selfTestMain(ctx, args[1:], environ, stdout, stderr)
 	}
-	config, rest, err := LoadConfig(settings.Input{Args: args, Environ: environ})
+	config, rest, err := LoadConfig(settings.Input{Args: args, Environ: environ, ReadFile: os.ReadFile})
 	switch {
 	case config.Help:
 		Help(stdout)
@@ -70,8 +71,9 @@ Usage:
   operator [settings]                 look after Grids
   operator selftest [settings]        make a small Grid, call through it, delete it
 
-Each setting is a flag (--health-addr) and a variable (GRID_OPERATOR_HEALTH_ADDR).
-A flag wins over a variable.
+Each setting is a flag (--health-addr), a variable (GRID_OPERATOR_HEALTH_ADDR) and
+a key of the YAML file that --config names. A flag wins over a variable, and that
+over the file.
 `
 
 const outro = `

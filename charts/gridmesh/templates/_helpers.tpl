@@ -60,6 +60,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end }}
 
+{{/* The operator's file. */}}
+{{- define "gridmesh.config" -}}
+{{- dict "logging" (dict "targets" .Values.logging.targets) | toYaml -}}
+{{- end }}
+
 {{/* kubernetes, open or off. */}}
 {{- define "gridmesh.metricsAccess" -}}
 {{- if eq .Values.metrics.access "auto" -}}
@@ -96,6 +101,9 @@ Deployment.
 {{- end -}}
 {{- if and .Values.metrics.readers (ne $access "kubernetes") -}}
 {{- fail (printf "metrics.readers needs metrics.access kubernetes, where the API server is asked; it is %s" $access) -}}
+{{- end -}}
+{{- if and .Values.logging.secrets (not .Values.logging.targets) -}}
+{{- fail "logging.secrets is for the targets of the log: give logging.targets, too" -}}
 {{- end -}}
 {{- if eq (int .Values.metrics.port) 8081 -}}
 {{- fail "metrics.port 8081 is the port of the probes: take another one" -}}
