@@ -155,12 +155,36 @@ func (t *Target) inherit(before *Target, take func([]spool.Entry) bool) bool {
 	if before == nil {
 		return true
 	}
+	left := t.leftover
 	if old := before.unread; old.Dir != "" && old.Dir != t.o.Spool.Dir && !t.empty(old, take) {
 		t.unread = old
-		t.leftover = before.leftover
+		t.leftover = append(left, before.leftover...) // what take has left of the spool is still there
 		return false
 	}
 	return take(before.leftover)
+}
+
+// begin hands take what there is before the first entry of ours: that earlier ones
+// are missing, and what the predecessor has left. From the first that take does
+// not take on, all is left over.
+func (t *Target) begin(before *Target, take func([]spool.Entry) bool) bool {
+	ok := true
+	each := func(entries []spool.Entry) bool {
+		if ok {
+			ok = take(entries)
+		} else {
+			t.leave(entries)
+		}
+		return ok
+	}
+	if t.first {
+		each([]spool.Entry{{ID: t.o.Issued, Gap: true, Data: []byte(MissingStopped)}})
+	}
+	t.inherit(before, each)
+	if t.absent > 0 {
+		each([]spool.Entry{{ID: t.absent, Gap: true, Data: []byte(MissingAbsent)}})
+	}
+	return ok
 }
 
 // empty takes everything out of another target's spool.
@@ -266,14 +290,7 @@ func (t *Target) spooled(before *Target) {
 	s := newSender(t, q)
 	go s.run()
 	t.safe(q.Stats().Last)
-	ok := true
-	if t.o.Issued > q.Stats().Last && t.first {
-		ok = t.append(q, s, []spool.Entry{{ID: t.o.Issued, Gap: true, Data: []byte(MissingStopped)}})
-	}
-	ok = t.inherit(before, func(entries []spool.Entry) bool { return t.append(q, s, entries) }) && ok
-	if ok && t.absent > q.Stats().Last {
-		ok = t.append(q, s, []spool.Entry{{ID: t.absent, Gap: true, Data: []byte(MissingAbsent)}})
-	}
+	ok := t.begin(before, func(entries []spool.Entry) bool { return t.append(q, s, entries) })
 	age := gatherFor
 	if t.o.Block {
 		age = 0
@@ -349,14 +366,7 @@ func (t *Target) direct(before *Target) {
 		t.leave(rest)
 		return len(rest) == 0
 	}
-	ok := true
-	if t.o.Issued > t.told.id && t.first {
-		ok = deliver([]spool.Entry{{ID: t.o.Issued, Gap: true, Data: []byte(MissingStopped)}})
-	}
-	ok = t.inherit(before, deliver) && ok
-	if ok && t.absent > t.told.done {
-		ok = deliver([]spool.Entry{{ID: t.absent, Gap: true, Data: []byte(MissingAbsent)}})
-	}
+	ok := t.begin(before, deliver)
 	var taken taken
 	for on := true; on && ok; {
 		on = t.gather(t.o.BatchAge, nil, nil)

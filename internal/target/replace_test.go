@@ -476,3 +476,59 @@ func TestFollow(t *testing.T) {
 		})
 	}
 }
+
+// TestFollowedAndReplaced: a target that comes back and has not got as far as to
+// what was made without it, because its queue is full or its receiver away, hands
+// on to the one in its place that it was absent then.
+func TestFollowedAndReplaced(t *testing.T) {
+	for _, dir := range []string{"q", ""} {
+		t.Run(dir, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, r := newWorld(t), &receiver{}
+				o := w.spooled(&receiver{hangs: true})
+				o.Spool.Dir, o.Spool.MaxBytes = dir, 16<<10
+				o.Sequence, o.Run = nil, w.seq.Run()
+				o.BatchCount = 5
+				last := uint64(0)
+				push := func(to *Target, n int) {
+					for range n {
+						last++
+						to.Push(last, fmt.Appendf(nil, `{"n":%d}`, last))
+						time.Sleep(10 * time.Millisecond)
+					}
+				}
+				start := func(sink Sink, before, follow *Target) *Target {
+					o.Issued, o.Sink = last, func() (Sink, error) { return sink, nil }
+					next := New(o)
+					switch {
+					case before != nil:
+						before.Retire(next)
+					case follow != nil:
+						next.Follow(follow)
+					}
+					next.Start(before)
+					return next
+				}
+				first := start(&receiver{hangs: true}, nil, nil)
+				push(first, 400)
+				closed, cancel := context.WithCancel(t.Context())
+				ended := make(chan struct{})
+				go func() {
+					first.Close(closed)
+					close(ended)
+				}()
+				synctest.Wait()
+				last += 100
+				second := start(&receiver{hangs: true}, nil, first)
+				cancel()
+				<-ended
+				push(second, 3)
+				third := start(r, second, nil)
+				push(third, 3)
+				time.Sleep(time.Minute)
+				third.Close(t.Context())
+				w.want(r, span(1, 400)+" 401..500 target absent "+span(501, 506))
+			})
+		})
+	}
+}
