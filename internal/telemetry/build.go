@@ -98,7 +98,7 @@ func (s *System) options(t *Target, system string) target.Options {
 			o.Buffer = defaultMemory
 		}
 	} else {
-		o.Spool = spool.Options{Dir: filepath.Join(s.o.DataDir, system, t.Name), MaxBytes: int64(t.Spool.MaxBytes)}
+		o.Spool = spool.Options{Dir: filepath.Join(s.o.DataDir, system, t.Name), FS: s.o.files, MaxBytes: int64(t.Spool.MaxBytes)}
 	}
 	return o
 }

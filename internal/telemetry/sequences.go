@@ -71,7 +71,7 @@ func (s *System) queued(dir string) spool.Stats {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return spool.Stats{}
 	}
-	q, err := spool.Open(spool.Options{Dir: dir, Damaged: func(file string, offset int64, reason string) {
+	q, err := spool.Open(spool.Options{Dir: dir, FS: s.o.files, Damaged: func(file string, offset int64, reason string) {
 		s.log.Console().Error("spool damaged, the rest is delivered", "file", file, "offset", offset, "reason", reason)
 	}})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/audit"
+	"github.com/gridmesh/gridmesh/internal/fsys"
 	"github.com/gridmesh/gridmesh/internal/logger"
 	"github.com/gridmesh/gridmesh/internal/target"
 	"github.com/gridmesh/gridmesh/pkg/grid"
@@ -32,6 +33,8 @@ type Options struct {
 
 	// Quiet leaves the console to what targets tell of their own failures.
 	Quiet bool
+
+	files fsys.FS // where queues are; nil: fsys.Disk()
 }
 
 // FormatAuto is text on a terminal, and json elsewhere.
