@@ -143,6 +143,16 @@ type Telemetry struct {
 	RefusedCalls   uint64   `json:"audit_refused_calls"`    // whose records could not be made safe
 	RefusedConfigs uint64   `json:"refused_configurations"` // of log and audit; the one before stayed in use
 	LastError      string   `json:"last_error,omitempty"`   // why the newest one is not in use
+
+	LeftQueues []LeftQueue `json:"left_queues,omitempty"` // no more of them than there may be targets
+}
+
+// LeftQueue is a queue on disk that no target delivers any more.
+type LeftQueue struct {
+	System string `json:"system"` // log or audit
+	Name   string `json:"name"`   // of the target that it was for
+	Folder string `json:"folder"`
+	Bytes  int64  `json:"bytes"` // that the folder takes on disk
 }
 
 // Target is where entries of the log or of the audit go.

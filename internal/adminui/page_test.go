@@ -63,7 +63,7 @@ func oneDown() View {
 		{System: "log", Name: "console", Kind: "console", In: 30, Out: 30},
 		{System: "audit", Name: "trail", Kind: "webhook", In: 45678, Out: 40000, Dropped: 600, Rejected: 78, QueueEntries: 5000, QueueBytes: 2 << 20,
 			OldestSeconds: 42, Failing: true, LastError: "503 from the receiver"},
-	}}
+	}, LeftQueues: []adminapi.LeftQueue{{System: "audit", Name: "old", Folder: "/data/audit/old", Bytes: 3 << 20}}}
 	return View{Self: a, Mesh: adminapi.Mesh{
 		Asked: now, By: "node-0:7700", Links: adminapi.Links{Up: 2, Expected: 6, Congested: 1},
 		Members: []adminapi.Member{{Name: "node-0:7700", Status: &a}, {Name: "node-1:7700", Status: &b}, {Name: "node-2:7700", Error: "no link to the peer"}},
@@ -92,6 +92,7 @@ func TestPageSaysWhatIsWrong(t *testing.T) {
 		"12\u202f345/s", "40 MiB/s", "2 wait", "1.8 s", "in 30 days", "not-a-peer", "node-9:7700 is not in the peer list",
 		`value="75"`, // of the queue
 		"log, console", "audit, trail <small>webhook</small>", "45\u202f678", "678</span>", "5\u202f000", "2.0 MiB", "42.0 s", "503 from the receiver",
+		"A queue of the audit has no target any more: /data/audit/old, 3.0 MiB.",
 		"17 calls were refused or failed", "audit.targets[0].webhook.url: is missing",
 	} {
 		if !strings.Contains(text, want) {

@@ -40,6 +40,8 @@ func TestMeshViewOfALiar(t *testing.T) {
 		"millions of them": {bomb(`{"peers":[`, "{}", "]}", large), false},
 		"refusals":         {bomb(`{"refusals":[`, "{}", "]}", large), false},
 		"names":            {bomb(`{"waiting":[`, `""`, "]}", large), false},
+		"queues":           {bomb(`{"telemetry":{"left_queues":[`, "{}", "]}}", large), false},
+		"queues that fit":  {bomb(`{"telemetry":{"left_queues":[`, "{}", "]}}", small), false},
 		"one long text":    {[]byte(`{"waiting":["` + strings.Repeat("x", large) + `"]}`), false},
 		"peers that fit":   {bomb(`{"peers":[`, "{}", "]}", small), false},
 		"a few too many":   {bomb(`{"peers":[`, "{}", "]}", 3*100), false},

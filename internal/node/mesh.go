@@ -126,5 +126,6 @@ func condense(s *adminapi.Status, most int) {
 	if t := s.Telemetry; t != nil {
 		t.Targets = slices.DeleteFunc(t.Targets, func(t adminapi.Target) bool { return !t.Failing && t.Dropped == 0 })
 		t.Targets = t.Targets[:min(len(t.Targets), most)]
+		t.LeftQueues = nil // its own status tells of them
 	}
 }

@@ -28,7 +28,8 @@ type said struct {
 type saidTelemetry struct {
 	adminapi.Telemetry
 
-	Targets []json.RawMessage `json:"targets"`
+	Targets    []json.RawMessage `json:"targets"`
+	LeftQueues []json.RawMessage `json:"left_queues"`
 }
 
 // readStatus reads what a node of a mesh of so many says of itself. Its list may
@@ -46,7 +47,7 @@ func readStatus(raw []byte, nodes int) (*adminapi.Status, error) {
 		words = max(words, len(s.Certificate.Names))
 	}
 	if s.Telemetry != nil {
-		words = max(words, len(s.Telemetry.Targets))
+		words = max(words, len(s.Telemetry.Targets), len(s.Telemetry.LeftQueues))
 	}
 	if len(s.Peers) > 2*nodes+maxWords || len(s.Refusals) > maxRefusals || words > maxWords {
 		return nil, fmt.Errorf("its status tells of %d peers, in a mesh of %d, and of %d refusals", len(s.Peers), nodes, len(s.Refusals))
@@ -57,7 +58,7 @@ func readStatus(raw []byte, nodes int) (*adminapi.Status, error) {
 	}
 	if err == nil && s.Telemetry != nil {
 		s.Telemetry.Telemetry.Targets, err = readAll[adminapi.Target](s.Telemetry.Targets)
-		s.Status.Telemetry = &s.Telemetry.Telemetry
+		s.Status.Telemetry = &s.Telemetry.Telemetry // without what is left on its disk
 	}
 	if err != nil {
 		return nil, fmt.Errorf("its status is not what a node says: %w", err)

@@ -129,6 +129,9 @@ func writeTelemetry(w io.Writer, t *adminapi.Telemetry) {
 		}
 		fmt.Fprintln(w)
 	}
+	for _, q := range t.LeftQueues {
+		fmt.Fprintf(w, "%s to %s: a queue on disk without a target, %s (%s)\n", q.System, q.Name, q.Folder, settings.Size(q.Bytes))
+	}
 }
 
 func queue(p *adminapi.Peer) string {

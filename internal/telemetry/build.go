@@ -120,6 +120,10 @@ func (s *System) logTarget(t *Target, seq *target.Sequence) *target.Target {
 	return target.New(o)
 }
 
+// queues reports whether what waits for the target lies in a queue on disk, where
+// there is one.
+func (t *Target) queues() bool { return t.Console == nil && t.File == nil }
+
 // text reports whether lines are for people.
 func (t *Target) text() bool { return t.File != nil && t.File.Format == formatText }
 

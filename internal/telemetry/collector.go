@@ -50,6 +50,8 @@ var (
 	descRefused = plain("gridmesh_audit_refused_calls_total", "Calls that were refused or failed because their records could not be made safe.")
 	descConfigs = plain("gridmesh_telemetry_configurations_refused_total",
 		"Configurations of log and audit that were refused; the one before stayed in use.")
+	descLeft = prometheus.NewDesc("gridmesh_left_queue_bytes",
+		"Bytes on disk of a queue whose target was removed, or has no queue any more.", []string{"system", "target"}, nil)
 	descBad = plain("gridmesh_telemetry_configuration_refused", "Whether the newest configuration of log and audit was refused: 1 or 0.")
 )
 
@@ -71,7 +73,7 @@ func (collector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range metrics {
 		to <- m.desc
 	}
-	for _, d := range []*prometheus.Desc{descRecords, descRefused, descConfigs, descBad} {
+	for _, d := range []*prometheus.Desc{descRecords, descRefused, descConfigs, descBad, descLeft} {
 		to <- d
 	}
 }
@@ -84,6 +86,9 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 				to <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&all[i]), system, all[i].Name, all[i].Kind)
 			}
 		}
+	}
+	for _, q := range c.s.leftQueues() {
+		to <- prometheus.MustNewConstMetric(descLeft, prometheus.GaugeValue, float64(q.Bytes), q.System, q.Name)
 	}
 	configs, last := c.s.refused.get()
 	to <- prometheus.MustNewConstMetric(descRecords, prometheus.CounterValue, float64(records))

@@ -8,7 +8,7 @@
 // file, again when it changes) → system.go (Open, Apply, Close) → folders.go (is
 // there what it names?) → sequences.go (ids for the log's targets) → build.go (a
 // target of it) → leftover.go (what becomes of those that were removed) →
-// collector.go, status.go (how targets are).
+// leftqueues.go (and of their queues) → collector.go, status.go (how targets are).
 //
 // Log and audit share the configuration's form and the console, and nothing
 // else: no target, no lock on the way of an entry.

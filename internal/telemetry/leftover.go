@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -67,9 +66,7 @@ func (s *System) ended(system string, t *target.Target) {
 	if _, used := made[name]; used || s.closed || s.left.has(system, name) {
 		return
 	}
-	if stats := t.Stats(); stats.QueueBytes > 0 {
-		s.tellLeft(system, name, stats.QueueBytes)
-	}
+	s.look(queue{system, name})
 	if system != dirLog || s.seqs[name] == nil {
 		return
 	}
@@ -109,35 +106,4 @@ func (l *leftovers) wait(ctx context.Context) {
 	l.group.Wait()
 	over()
 	l.stop()
-}
-
-// tellLeft tells of a queue that no target reads, once.
-func (s *System) tellLeft(system, name string, size int64) {
-	if key := (queue{system, name}); !s.told[key] {
-		s.told[key] = true
-		s.log.Console().Warn("target removed: what waits for it stays on disk, until there is one of its name again",
-			"system", system, "target", name, "bytes", size)
-	}
-}
-
-// queue is one on disk.
-type queue struct{ system, name string }
-
-// tellQueues looks for queues that no target has: of one that was renamed, or
-// removed, while the program did not run.
-func (s *System) tellQueues(system string, now map[string]made) {
-	for _, name := range s.queues(system) {
-		key := queue{system, name}
-		if _, used := now[name]; used {
-			delete(s.told, key)
-			continue
-		}
-		if s.told[key] || s.left.has(system, name) {
-			continue
-		}
-		if waits := s.queued(filepath.Join(s.o.DataDir, system, name)).Bytes; waits > 0 {
-			s.tellLeft(system, name, waits)
-		}
-		s.told[key] = true // or there is nothing to tell
-	}
 }

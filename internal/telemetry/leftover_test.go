@@ -6,11 +6,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // TestRemovedWhileAway: a target that is removed, or renamed, while its receiver
@@ -26,7 +30,7 @@ func TestRemovedWhileAway(t *testing.T) {
 		apply(t, s, "{}")
 		apply(t, s, "{logging: "+away+", audit: "+away+"}")
 		time.Sleep(2 * leftTime)
-		const words = "what waits for it stays on disk"
+		const words = "queue on disk without a target"
 		if strings.Contains(console.String(), words) {
 			t.Errorf("said of a target that another one follows: %s", console)
 		}
@@ -74,32 +78,81 @@ audit: {targets: [{name: hangs, webhook: {url: %q}, batch: {age: 1ms}}]}
 }
 
 // TestQueuesOfNobody: what waits for a target that was renamed while the program
-// did not run is told of, once.
+// did not run, or has become one that keeps no queue, is told of once, with its
+// folder and size, and is seen until it is delivered or deleted.
 func TestQueuesOfNobody(t *testing.T) {
-	dir := t.TempDir()
-	const config = `{logging: {targets: [{name: %[1]s, webhook: {url: "http://127.0.0.1:1"}}]}, audit: {targets: [{name: %[1]s, webhook: {url: "http://127.0.0.1:1"}}]}}`
-	life := func(name string) string {
+	dir, hook := t.TempDir(), newReceiver(t)
+	const away = "http://127.0.0.1:1"
+	config := func(name, url string) string {
+		t := fmt.Sprintf("{targets: [{name: %s, webhook: {url: %q}, batch: {age: 1ms}}]}", name, url)
+		return fmt.Sprintf("{logging: %s, audit: %s}", t, t)
+	}
+	file := func(name string) string {
+		return fmt.Sprintf("{logging: {targets: [{name: %[1]s, file: {path: %[2]s/said}}]}, audit: {targets: [{name: %[1]s, file: {path: %[2]s/done}}]}}", name, dir)
+	}
+	data := filepath.Join(dir, "data")
+	// life has a program run, that tells of the queues of the names said.
+	life := func(config string, then func(s *System), said ...string) {
 		t.Helper()
-		s, console := openSystem(t, Options{DataDir: dir})
+		s, console := openSystem(t, Options{DataDir: data})
 		for range 3 {
-			apply(t, s, fmt.Sprintf(config, name))
+			apply(t, s, config)
 		}
 		info(s, "waits")
-		ctx, cancel := timeout(10 * time.Millisecond)
+		if then != nil {
+			then(s)
+		}
+		patience := time.Minute
+		if strings.Contains(config, away) {
+			patience = 10 * time.Millisecond
+		}
+		ctx, cancel := timeout(patience)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
 		}
-		return console.String()
+		got := console.String()
+		if n := strings.Count(got, "queue on disk without a target"); n != 2*len(said) {
+			t.Errorf("with %s it is told of %d queues: %s", config, n, got)
+		}
+		for _, name := range said {
+			if !strings.Contains(got, fmt.Sprintf("%q:%q", "folder", filepath.Join(data, dirLog, name))) {
+				t.Errorf("with %s the console says %s", config, got)
+			}
+		}
 	}
-	const words = "what waits for it stays on disk"
-	if got := life("before"); strings.Contains(got, words) {
-		t.Errorf("the first life says %s", got)
+	left := func(want ...string) func(s *System) {
+		return func(s *System) {
+			t.Helper()
+			var got []string
+			for _, q := range s.Status().LeftQueues {
+				got = append(got, q.System+" "+q.Name)
+				if q.Bytes < 50 || q.Bytes > 10<<10 || q.Folder != filepath.Join(data, q.System, q.Name) {
+					t.Errorf("%+v", q)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("left are %q, want %q", got, want)
+			}
+			if n := testutil.CollectAndCount(s.Collector(), "gridmesh_left_queue_bytes"); n != len(want) {
+				t.Errorf("%d lines in /metrics, want %d", n, len(want))
+			}
+		}
 	}
-	if got := life("after"); strings.Count(got, words) != 2 || strings.Count(got, `"target":"before"`) < 2 {
-		t.Errorf("the second life says %s", got)
-	}
-	if got := life("before"); strings.Count(got, words) != 2 || strings.Count(got, `"target":"after"`) < 2 {
-		t.Errorf("the third life says %s", got)
-	}
+	life(config("one", away), left())
+	life(config("two", away), left("audit one", "log one"), "one")
+	life(config("one", away), left("audit two", "log two"), "two")
+	life(file("one"), left("audit one", "audit two", "log one", "log two"), "one", "two")
+	life(config("two", away), func(s *System) {
+		for _, system := range []string{dirLog, dirAudit} {
+			if err := os.RemoveAll(filepath.Join(data, system, "one")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left()(s)
+		apply(t, s, file("two")) // it takes over what waits
+		left()(s)
+	}, "one")
+	life(config("two", hook.URL), left())
+	life(config("three", hook.URL), left())
 }

@@ -43,14 +43,14 @@ func (s *System) closeSequences(some map[string]*target.Sequence) (err error) {
 // machine has lost its power it may be above all that the sequence knows of; a
 // queue takes no entry that is not above its last.
 func (s *System) lastQueued(system string) (last uint64) {
-	for _, name := range s.queues(system) {
+	for _, name := range s.queuesOnDisk(system) {
 		last = max(last, s.queued(filepath.Join(s.o.DataDir, system, name)).Last)
 	}
 	return last
 }
 
-// queues are the names of those of a system that are on disk.
-func (s *System) queues(system string) (names []string) {
+// queuesOnDisk gives the names of those of a system.
+func (s *System) queuesOnDisk(system string) (names []string) {
 	if s.o.DataDir == "" {
 		return nil
 	}

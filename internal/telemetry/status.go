@@ -49,10 +49,11 @@ func (s *System) stats() (logs, audits []target.Stats, records, refused uint64) 
 // maxWords bounds a sentence in a status.
 const maxWords = 512
 
-// Status says how log and audit are. It is at most two times maxTargets long.
+// Status says how log and audit are. It tells of no more than two times maxTargets
+// targets, and as many queues.
 func (s *System) Status() *adminapi.Telemetry {
 	logs, audits, records, refused := s.stats()
-	st := &adminapi.Telemetry{Records: records, RefusedCalls: refused}
+	st := &adminapi.Telemetry{Records: records, RefusedCalls: refused, LeftQueues: s.leftQueues()}
 	st.RefusedConfigs, st.LastError = s.refused.get()
 	st.LastError = cut(st.LastError)
 	for _, t := range logs {

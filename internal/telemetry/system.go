@@ -62,7 +62,7 @@ type System struct {
 	logs   map[string]made // by name
 	audits map[string]made
 	seqs   map[string]*target.Sequence // of the log's targets by name, those that are ending included
-	told   map[queue]bool              // those without a target that were looked at
+	queues map[queue]queueState        // on disk
 	closed bool
 	begun  bool // the audit has, and has not been turned off
 
@@ -80,7 +80,7 @@ type made struct {
 // Open opens log and audit, with no target yet but the console. Close it.
 func Open(o Options) (*System, error) {
 	s := &System{
-		o: o, console: target.NewConsole(o.Console), level: o.Level, seqs: make(map[string]*target.Sequence), told: make(map[queue]bool),
+		o: o, console: target.NewConsole(o.Console), level: o.Level, seqs: make(map[string]*target.Sequence), queues: make(map[queue]queueState),
 	}
 	s.left.init()
 	terminal := logger.IsTerminal(o.Console)
@@ -201,8 +201,8 @@ func (s *System) apply(c *Config) error {
 	for _, t := range s.audit.Swap(next) {
 		s.left.close(dirAudit, t, s.ended)
 	}
-	s.tellQueues(dirLog, logs)
-	s.tellQueues(dirAudit, audits)
+	s.lookForQueues(dirLog, logs)
+	s.lookForQueues(dirAudit, audits)
 	if !s.begun && len(next.Targets) > 0 {
 		s.begun = true
 		s.audit.Start()
