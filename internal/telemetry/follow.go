@@ -48,7 +48,7 @@ type Followed struct {
 func (s *System) Begin(f *Followed) {
 	text, err := f.read()
 	if err != nil {
-		s.tell(f.Log, err)
+		s.tell(f, err)
 		return
 	}
 	f.begun = &text
@@ -76,7 +76,7 @@ func (s *System) Follow(ctx context.Context, f *Followed) {
 		}
 		text, err := f.read()
 		if err != nil {
-			s.tell(f.Log, err)
+			s.tell(f, err)
 			continue
 		}
 		changed := text != used
@@ -113,10 +113,10 @@ func (f *Followed) read() (string, error) {
 func (s *System) take(f *Followed, text string) {
 	c, err := f.Parse([]byte(text))
 	if err != nil {
-		s.tell(f.Log, err)
+		s.tell(f, err)
 		return
 	}
-	s.Take(c, f.Log)
+	s.Take(c, f.Log.With("file", f.Path))
 }
 
 // Take is Apply that says how that went.
@@ -133,11 +133,11 @@ func (s *System) Take(c Config, log *slog.Logger) {
 }
 
 // tell notes an error, and says it if it is another one than the last.
-func (s *System) tell(log *slog.Logger, err error) {
+func (s *System) tell(f *Followed, err error) {
 	_, before := s.refused.get()
 	s.Refused(err)
 	if err.Error() != before {
-		complain(log, err)
+		complain(f.Log.With("file", f.Path), err)
 	}
 }
 

@@ -1,11 +1,13 @@
 package telemetry
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -47,4 +49,21 @@ func TestChangeBeforeFollow(t *testing.T) {
 		cancel()
 		group.Wait()
 	})
+}
+
+// TestRefusedNamesTheFile: whoever reads that a configuration was refused, or
+// taken, reads which file it stands in.
+func TestRefusedNamesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), PodFile)
+	s, _ := openSystem(t, Options{})
+	for _, text := range []string{"{", `{"logging": {"level": "loud"}}`, `{"logging": {"level": "warn"}}`} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var said bytes.Buffer
+		s.Begin(&Followed{Path: path, Parse: ParsePod, Log: slog.New(slog.NewTextHandler(&said, nil))})
+		if !strings.Contains(said.String(), "file="+path) {
+			t.Errorf("of %s it says %s", text, &said)
+		}
+	}
 }
