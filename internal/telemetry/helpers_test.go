@@ -50,11 +50,17 @@ func openSystem(t *testing.T, o Options) (*System, *console) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeSystem(t, s) })
+	t.Cleanup(func() { closeWithin(t, s, 5*time.Second) }) // its receivers may be away
 	return s, c
 }
 
+// closeSystem closes a system that delivers all.
 func closeSystem(t *testing.T, s *System) {
+	t.Helper()
+	closeWithin(t, s, time.Minute)
+}
+
+func closeWithin(t *testing.T, s *System, limit time.Duration) {
 	t.Helper()
 	s.mu.Lock()
 	closed := s.closed
@@ -62,7 +68,7 @@ func closeSystem(t *testing.T, s *System) {
 	if closed {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := timeout(limit)
 	defer cancel()
 	if err := s.Close(ctx); err != nil {
 		t.Error(err)
