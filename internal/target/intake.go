@@ -15,6 +15,7 @@ import (
 func (t *Target) run(before *Target) {
 	defer close(t.done)
 	defer t.stopSend()
+	defer t.free()
 	late := before == nil && t.follows != nil
 	if late {
 		before, t.follows = t.follows, nil // else each would hold all before it
@@ -33,6 +34,14 @@ func (t *Target) run(before *Target) {
 	} else {
 		t.spooled(before)
 	}
+}
+
+// free lets go of memory: a target that has ended is kept for an heir that may
+// come late, or never.
+func (t *Target) free() {
+	t.stage.free()
+	t.told.items = nil
+	t.follows = nil
 }
 
 // try does what must work before a target can, until it does or sending ends.
@@ -226,20 +235,30 @@ func (t *Target) tellDropped(finally bool) {
 	t.failures.dropped(n, reason, finally)
 }
 
-// leave keeps entries for an heir, or tells that they are lost.
+// leave keeps entries for an heir. Without one they are lost: that is told, and
+// kept for one that comes late.
 func (t *Target) leave(entries []spool.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	t.stage.mu.Lock()
+	heir := t.stage.heir
+	t.stage.mu.Unlock()
 	lost := 0
 	for _, e := range entries {
 		if !e.Gap {
 			lost++
 		}
-		e.Data = append([]byte(nil), e.Data...)
-		t.leftover = append(t.leftover, e)
+		if heir != nil {
+			e.Data = append([]byte(nil), e.Data...)
+			t.leftover = append(t.leftover, e)
+		}
 	}
-	t.stage.mu.Lock()
-	heir := t.stage.heir
-	t.stage.mu.Unlock()
-	if heir == nil && lost > 0 {
+	if heir != nil {
+		return
+	}
+	t.leftover = append(t.leftover, spool.Entry{ID: entries[len(entries)-1].ID, Gap: true, Data: []byte(MissingRemoved)})
+	if lost > 0 {
 		t.counts.dropped.Add(uint64(lost))
 		t.failures.report.Error("entries lost: the target has ended before it could deliver them", "count", lost)
 	}

@@ -89,6 +89,13 @@ func (s *stage) take(into *taken) {
 	s.data, into.data = into.data[:0], s.data
 }
 
+// free lets go of the memory of a stage that has closed.
+func (s *stage) free() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries, s.data = nil, nil
+}
+
 // takeRefused gives how many entries were refused since it was asked last, and
 // why the newest one was.
 func (s *stage) takeRefused() (n uint64, reason string) {

@@ -68,13 +68,13 @@ type Missing struct {
 
 // Reasons why entries are missing.
 const (
-	MissingFull     = "queue full"      // there was no room, and the policy was to go on
-	MissingTooLarge = "too large"       // it would never have found room
-	MissingStopped  = "process ended"   // killed before they were on disk
-	MissingDamaged  = "spool damaged"   // a disk gave back something else
-	MissingRejected = "rejected"        // the receiver will not take them; they were set aside
-	MissingRemoved  = "target replaced" // they could not be carried over
-	MissingAbsent   = "target absent"   // they were made while it was not among the targets
+	MissingFull     = "queue full"     // there was no room, and the policy was to go on
+	MissingTooLarge = "too large"      // it would never have found room
+	MissingStopped  = "process ended"  // killed before they were on disk
+	MissingDamaged  = "spool damaged"  // a disk gave back something else
+	MissingRejected = "rejected"       // the receiver will not take them; they were set aside
+	MissingRemoved  = "target removed" // it had no time to deliver them, nor a disk
+	MissingAbsent   = "target absent"  // they were made while it was not among the targets
 )
 
 const (
@@ -269,7 +269,7 @@ func (t *Target) safe(id uint64) {
 func (t *Target) From(issued uint64) { t.o.Issued = issued }
 
 // Follow has a target take over, once it is started, what one that was removed
-// some time ago has left. It must come before Start.
+// some time ago has left, and may have ended. It must come before Start.
 func (t *Target) Follow(removed *Target) {
 	t.follows = removed
 	removed.Retire(t)

@@ -22,6 +22,13 @@ type leftovers struct {
 	mu     sync.Mutex          // protects all below
 	all    map[leftover]uint64 // to the number of each
 	number uint64              // of the newest one
+	ended  map[queue]numbered  // the newest one of a name that has: it holds little, how far it came
+}
+
+// numbered is one with its number.
+type numbered struct {
+	target *target.Target
+	number uint64
 }
 
 // leftover names one: two of a name are possible, where a target was removed,
@@ -33,7 +40,7 @@ type leftover struct {
 
 func (l *leftovers) init() {
 	l.life, l.stop = context.WithCancel(context.Background())
-	l.all = make(map[leftover]uint64)
+	l.all, l.ended = make(map[leftover]uint64), make(map[queue]numbered)
 }
 
 // close delivers what a target holds, and ends it. ended is called then.
@@ -42,13 +49,17 @@ func (l *leftovers) close(system string, t *target.Target, ended func(system str
 	key := leftover{system: system, target: t}
 	l.mu.Lock()
 	l.number++
-	l.all[key] = l.number
+	number := l.number
+	l.all[key] = number
 	l.mu.Unlock()
 	l.group.Go(func() {
 		defer cancel()
 		t.Close(ctx)
 		l.mu.Lock()
 		delete(l.all, key)
+		if q := (queue{system, t.Name()}); number > l.ended[q].number {
+			l.ended[q] = numbered{t, number}
+		}
 		l.mu.Unlock()
 		ended(system, t)
 	})
@@ -67,7 +78,7 @@ func (s *System) ended(system string, t *target.Target) {
 		return
 	}
 	s.look(queue{system, name})
-	if system != dirLog || s.seqs[name] == nil {
+	if system != dirLog || s.seqs[name] == nil || s.o.DataDir == "" { // without a disk, ids would begin anew
 		return
 	}
 	if err := s.closeSequences(map[string]*target.Sequence{name: s.seqs[name]}); err != nil {
@@ -75,11 +86,14 @@ func (s *System) ended(system string, t *target.Target) {
 	}
 }
 
-// last gives the newest one of a name, nil if all have ended.
-func (l *leftovers) last(system, name string) (last *target.Target) {
+// last gives the newest one of a name, ended or not, to one that follows it; nil
+// if there was none.
+func (l *leftovers) last(system, name string) *target.Target {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	newest := uint64(0)
+	q := queue{system, name}
+	last, newest := l.ended[q].target, l.ended[q].number
+	delete(l.ended, q)
 	for key, number := range l.all {
 		if key.system == system && key.target.Name() == name && number > newest {
 			last, newest = key.target, number

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/gridmesh/gridmesh/internal/audit"
 )
 
 // TestRemovedWhileAway: a target that is removed, or renamed, while its receiver
@@ -155,4 +158,61 @@ func TestQueuesOfNobody(t *testing.T) {
 	}, "one")
 	life(config("two", hook.URL), left())
 	life(config("three", hook.URL), left())
+}
+
+// TestRemovedAndBack: what a target could not deliver before it was removed is
+// told of as missing when one of its name comes, and so is what was recorded
+// meanwhile; what it has on disk is delivered.
+func TestRemovedAndBack(t *testing.T) {
+	for _, c := range []struct {
+		what       string
+		disk       bool
+		log, audit []string
+	}{
+		{"memory", false, []string{"3 target removed", "back"}, []string{"4 target removed", "2 target absent", "drain", "stop"}},
+		{"disk", true, []string{"waits", "waits", "waits", "back"}, []string{"start", "drain", "drain", "drain", "2 target absent", "drain", "stop"}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir, o := t.TempDir(), Options{}
+				if c.disk {
+					o.DataDir = filepath.Join(dir, "data")
+				}
+				s, console := openSystem(t, o)
+				record := func() { s.Audit().Add(&audit.Record{Time: time.Now(), Event: audit.EventDrain}) }
+				const away, other = `{name: central, webhook: {url: "http://127.0.0.1:1", timeout: 1s}}`, `{name: other, console: {}}`
+				apply(t, s, fmt.Sprintf("{logging: {targets: [%s]}, audit: {targets: [%s, %s]}}", away, away, other))
+				for range 3 {
+					info(s, "waits")
+					record()
+				}
+				time.Sleep(time.Second)
+				apply(t, s, fmt.Sprintf("{audit: {targets: [%s]}}", other))
+				record()
+				time.Sleep(2 * leftTime)
+				record()
+				file := func(name string) string { return fmt.Sprintf("{name: central, file: {path: %s/%s}}", dir, name) }
+				apply(t, s, fmt.Sprintf("{logging: {targets: [%s]}, audit: {targets: [%s, %s]}}", file("log"), file("audit"), other))
+				info(s, "back")
+				record()
+				closeSystem(t, s)
+				for name, want := range map[string][]string{"log": c.log, "audit": c.audit} {
+					var got []string
+					for _, l := range readLines(t, filepath.Join(dir, name)) {
+						words := fmt.Sprint(cmp.Or(l["event"], l["msg"]))
+						if l["reason"] != nil {
+							words = fmt.Sprintf("%v %v", l["count"], l["reason"])
+						}
+						got = append(got, words)
+					}
+					if !slices.Equal(got, want) {
+						t.Errorf("%s has %q, want %q; the console says %s", name, got, want, console)
+					}
+				}
+				if left := s.leftQueues(); len(left) > 0 {
+					t.Errorf("left are %v", left)
+				}
+			})
+		})
+	}
 }

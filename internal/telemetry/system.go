@@ -218,14 +218,14 @@ func (m made) or(of Target, build func(*Target) *target.Target) made {
 	return made{of: of, target: build(&of)}
 }
 
-// follow has a target that comes take over from one of its name that was removed
-// and has not ended yet.
+// follow has a target that comes take over from one of its name that was removed.
 func (s *System) follow(system string, m made, now map[string]made) {
 	if _, there := now[m.of.Name]; there {
 		return
 	}
 	if removed := s.left.last(system, m.of.Name); removed != nil {
 		m.target.Follow(removed)
+		s.queues[queue{system, m.of.Name}] = queueUsed
 	}
 }
 
