@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/pkg/grid/peers"
 )
 
@@ -45,13 +45,17 @@ type pod struct {
 	done  chan error
 }
 
+// freePort finds a port that nobody listens at, below those that the system
+// gives to outgoing connections, and beside those that other tests take.
 func freePort(t *testing.T) int {
 	t.Helper()
-	addrs, err := freeport.Addrs(1)
-	if err != nil {
-		t.Fatal(err)
+	for {
+		port := 30000 + rand.IntN(2700)
+		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	return int(netip.MustParseAddrPort(addrs[0]).Port())
 }
 
 // start runs pods of a Grid, with what the operator would have them mount.
