@@ -82,6 +82,7 @@ func (d *driver) read(text string) {
 		}
 	}
 	if text != "" {
+		_ = d.cmd.Wait() // for its last words
 		d.t.Fatalf("it never said %q:\n%s\n%s", text, strings.Join(d.lines, "\n"), &d.stderr)
 	}
 }
