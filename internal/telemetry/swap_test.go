@@ -71,11 +71,7 @@ audit:
 	}
 	close(stop)
 	group.Wait()
-	ctx, cancel := timeout(time.Minute) // which delivering what waits does not take
-	defer cancel()
-	if err := s.Close(ctx); err != nil {
-		t.Error(err)
-	}
+	closeSystem(t, s)
 
 	count := 0
 	for _, n := range made {
