@@ -73,6 +73,8 @@ func TestListComesFromAPeer(t *testing.T) {
 		got, err := late.ask(http.MethodGet, adminapi.PathAck, "", "")
 		return err == nil && strings.Contains(got.body, `"epoch": 3`)
 	})
+	// It is in use a moment before it is known where it came from.
+	eventually(t, "a word on where it is from", func() bool { return late.ack().Source == adminapi.SourcePeer })
 	late.waitReady()
 	if ack := late.ack(); ack.Source != adminapi.SourcePeer || ack.Links.Up != 2 || ack.ListError != "" {
 		t.Errorf("%+v", ack)

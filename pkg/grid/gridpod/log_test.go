@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gridmesh/gridmesh/internal/telemetry"
 )
@@ -58,6 +59,8 @@ func (h *hook) all(key string, value any) (found []map[string]any) {
 // where its Grid says, from its start to its end, and follows a change.
 func TestLogAndAuditOfPod(t *testing.T) {
 	t.Setenv("GRID_DATA_DIR", t.TempDir())
+	defer func(was time.Duration) { flushTime = was }(flushTime)
+	flushTime = patience // the end has to come, however slow this machine is
 	o, first, second := newOperator(t, false), newHook(t), newHook(t)
 	dir, name := o.mount("web-0")
 	o.publish(o.sign(name), dir)
