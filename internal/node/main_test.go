@@ -38,8 +38,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience bounds every wait of these tests: nothing takes that long.
-const patience = time.Minute
+// patience bounds every wait of these tests: nothing takes that long, not even
+// the pause of a target, which may be a minute.
+const patience = 3 * time.Minute
 
 // eventually waits until ok says so.
 func eventually(t *testing.T, what string, ok func() bool) {

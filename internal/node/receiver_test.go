@@ -27,6 +27,7 @@ type mutualReceiver struct {
 	config *tls.Config
 	addr   string
 	server *http.Server
+	said   *logBuffer // by it
 }
 
 func newMutualReceiver(t *testing.T, a *certs.Authority) *mutualReceiver {
@@ -37,7 +38,7 @@ func newMutualReceiver(t *testing.T, a *certs.Authority) *mutualReceiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &mutualReceiver{hook: &hook{keys: make(map[string]bool)}, t: t, addr: addr, config: &tls.Config{
+	r := &mutualReceiver{hook: &hook{keys: make(map[string]bool)}, t: t, addr: addr, said: &logBuffer{}, config: &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: poolOf(a),
 	}}
 	r.run()
@@ -58,7 +59,7 @@ func (r *mutualReceiver) run() {
 		r.t.Fatal(err)
 	}
 	server := &http.Server{
-		Handler: r.hook, TLSConfig: r.config, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		Handler: r.hook, TLSConfig: r.config, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.NewTextHandler(r.said, nil), slog.LevelError),
 	}
 	r.server = server
 	go func() { _ = server.ServeTLS(l, "", "") }()
@@ -158,7 +159,10 @@ func TestReceiverKilledAndBack(t *testing.T) {
 	r.config.ClientCAs = poolOf(other)
 	r.run()
 	calls(n)
-	eventually(t, "the certificate to be refused", func() bool { return strings.Contains(n.target("audit", "central").LastError, "certificate") })
+	// Who writes at that moment may hear of a broken pipe alone.
+	eventually(t, "the certificate to be refused", func() bool {
+		return n.target("audit", "central").Failing && strings.Contains(r.said.String(), "certificate")
+	})
 	fresh, err := other.Issue(certs.Leaf{Grid: "default", Name: name})
 	if err != nil {
 		t.Fatal(err)
