@@ -96,9 +96,11 @@ func TestAFailedWriteWaitsForTheReason(t *testing.T) {
 // So it is on a real socket: who closes with bytes unread resets the
 // connection, right behind its GOODBYE.
 func TestReasonSurvivesAReset(t *testing.T) {
+	limits := testLimits()
+	limits.GoodbyeWait = time.Minute // a busy machine may stand still for a second, and read later
 	for range 50 {
-		ours, theirs := webSockets(t, testLimits())
-		s := NewShared(testLimits(), &Registry{}, quiet, encodeTest)
+		ours, theirs := webSockets(t, limits)
+		s := NewShared(limits, &Registry{}, quiet, encodeTest)
 		l := Start(Config{Transport: ours, Remote: "b:1", Shared: s})
 		stop := make(chan struct{})
 		var busy sync.WaitGroup

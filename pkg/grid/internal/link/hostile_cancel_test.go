@@ -35,6 +35,7 @@ func TestCancelsCrossDataWithoutHarm(t *testing.T) {
 		return ctx.Err()
 	})
 	l := testLimits()
+	l.DeadAfter = time.Hour  // a busy machine may take longer than that to answer a ping beside them
 	l.ProcessBytes = 4 << 30 // streams are opened faster than handlers end: as many as MaxCalls, and no fewer, have room
 	x, y := memoryPair(t, l, []*Handler{flood}, []*Handler{flood})
 	var left atomic.Int64
@@ -109,7 +110,9 @@ func TestCancelStormFreesEverything(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	})
-	x, y := memoryPair(t, testLimits(), nil, []*Handler{wait})
+	l := testLimits()
+	l.DeadAfter = time.Hour // a busy machine may take longer than that to answer a ping beside them
+	x, y := memoryPair(t, l, nil, []*Handler{wait})
 	for range storms {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup

@@ -91,7 +91,7 @@ func webSocketsOver(tb testing.TB, l Limits, wrap func(net.Conn) net.Conn) (dial
 	size, pool := WriteBuffers(l)
 	got := make(chan *websocket.Conn, 1)
 	up := websocket.Upgrader{WriteBufferSize: size, WriteBufferPool: pool}
-	srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := up.Upgrade(hijack{w, l}, r, nil)
 		if err != nil {
 			return
