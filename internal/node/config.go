@@ -56,6 +56,7 @@ type Config struct {
 	Logging             telemetry.Logging
 	Audit               telemetry.Audit
 
+	noDataDir    error  // why the volume of a pod is not DataDir
 	podTelemetry string // the file that says Logging and Audit in a pod of a Grid; "": they are here
 
 	Help, Version bool

@@ -45,7 +45,7 @@ func (c *Config) fromKubernetes(loaded *settings.Loaded, environ []string) error
 		c.TLSDir = dir.Certificate()
 	}
 	if c.DataDir == "" {
-		c.DataDir = telemetry.PodDataDir()
+		c.DataDir, c.noDataDir = telemetry.PodDataDir()
 	}
 	c.podTelemetry = filepath.Join(dir.Lists(), telemetry.PodFile)
 	c.RemovalGrace, c.DrainTimeout = dir.Drain, dir.Drain // on a removed node, what runs has as long as after SIGTERM

@@ -46,6 +46,9 @@ func (n *Node) openTelemetry(stderr io.Writer) (err error) {
 // says is no reason not to start: it is told of, and tried again.
 func (n *Node) startTelemetry() error {
 	n.follows = n.followed()
+	if n.config.noDataDir != nil {
+		n.log.Warn("the volume of this pod is not in use", "error", n.config.noDataDir)
+	}
 	if n.config.podTelemetry == "" {
 		return n.telemetry.Apply(n.config.telemetry())
 	}

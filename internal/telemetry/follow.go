@@ -16,20 +16,6 @@ import (
 // PodFile is the name of the file beside grid.json in which a pod finds its Config.
 const PodFile = "telemetry.json"
 
-// podDataDir is where the volume of a Grid's storage is mounted.
-const podDataDir = "/var/lib/gridmesh"
-
-// PodDataDir is the data directory of a pod that was told of none; "" if there is
-// none that can be written to.
-func PodDataDir() string {
-	f, err := os.CreateTemp(podDataDir, ".writable-*")
-	if err != nil {
-		return ""
-	}
-	_ = errors.Join(f.Close(), os.Remove(f.Name())) // it is empty
-	return podDataDir
-}
-
 // followEvery is how often a followed file is read. What is new has to be the
 // same two times in a row: whoever writes it in place may be half done.
 const followEvery = 2 * time.Second

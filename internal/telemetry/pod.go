@@ -1,11 +1,37 @@
 package telemetry
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
+
+// podDataDir is where the volume of a Grid's storage is mounted.
+const podDataDir = "/var/lib/gridmesh"
+
+// PodDataDir is the data directory of a pod that was told of none; "" if nothing
+// is mounted there. With an error there is something that cannot be written to:
+// what receivers have not taken waits in memory then, and the error says what to
+// do.
+func PodDataDir() (string, error) { return writable(podDataDir) }
+
+func writable(dir string) (string, error) {
+	name := filepath.Join(dir, ".writable")
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("what receivers have not taken waits in memory, and ends with the process; mount a volume at %s that the pod may write to (fsGroup): %w", dir, err)
+	}
+	_ = errors.Join(f.Close(), os.Remove(name)) // it is empty
+	return dir, nil
+}
 
 // podTargets is where the Secrets of a Grid's targets are mounted.
 const podTargets = "/etc/gridmesh/targets"

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -32,5 +34,28 @@ func TestParsePod(t *testing.T) {
 		case err != nil && len(got.Logging.Targets)+len(got.Audit.Targets) > 0:
 			t.Errorf("%s: it is refused, and given", c.name)
 		}
+	}
+}
+
+// TestWritable: a volume that cannot be written to is another thing than none.
+func TestWritable(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		if got, err := writable(dir); got != dir || err != nil {
+			t.Errorf("a folder: %q, %v", got, err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("it leaves %v, %v", left, err)
+	}
+	if got, err := writable(filepath.Join(dir, "none")); got != "" || err != nil {
+		t.Errorf("nothing there: %q, %v", got, err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := writable(file); got != "" || err == nil || !strings.Contains(err.Error(), "mount a volume at "+file) {
+		t.Errorf("something that is no folder: %q, %v", got, err)
 	}
 }

@@ -117,8 +117,8 @@ func TestApplyRefuses(t *testing.T) {
 	apply(t, s, fmt.Sprintf("logging: {targets: [{name: a, file: {path: %s/a.log}}]}", dir))
 	before := s.Log().Outputs()
 	for text, want := range map[string]string{
-		"audit: {targets: [{name: a, policy: block, webhook: {url: 'http://h'}}]}":               "audit.targets[0].policy: block has calls wait until their records are on disk; set data-dir, which says on which",
-		"logging: {targets: [{name: b, webhook: {url: 'http://h'}, spool: {maxBytes: 257MiB}}]}": "logging.targets[0].spool.maxBytes: it is 257MiB; without a data-dir entries wait in memory, and allowed are 256MiB",
+		"audit: {targets: [{name: a, policy: block, webhook: {url: 'http://h'}}]}":               "audit.targets[0].policy: block has calls wait until their records are on disk; set data-dir, which says on which, or in a pod mount a volume at /var/lib/gridmesh",
+		"logging: {targets: [{name: b, webhook: {url: 'http://h'}, spool: {maxBytes: 257MiB}}]}": "logging.targets[0].spool.maxBytes: it is 257MiB; without a data-dir (in a pod, a volume at /var/lib/gridmesh) entries wait in memory, and allowed are 256MiB",
 	} {
 		c, err := Parse([]byte(text))
 		if err != nil {

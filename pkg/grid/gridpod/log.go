@@ -20,7 +20,7 @@ var flushTime = 3 * time.Second
 // is no reason not to start: it is told of, and tried again.
 func (p *Pod) openTelemetry(dataDir string) (err error) {
 	if dataDir == "" {
-		dataDir = telemetry.PodDataDir()
+		dataDir, p.noVolume = telemetry.PodDataDir()
 	}
 	p.telemetry, err = telemetry.Open(telemetry.Options{
 		Node: p.dir.Name, Version: buildinfo.Version(), DataDir: dataDir,
@@ -43,6 +43,9 @@ func (p *Pod) followTelemetry() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	p.follows.Log = p.logger() // which the program may have set meanwhile
+	if p.noVolume != nil {
+		p.follows.Log.Warn("the volume of this pod is not in use", "error", p.noVolume)
+	}
 	go func() {
 		defer close(done)
 		p.telemetry.Follow(ctx, p.follows)

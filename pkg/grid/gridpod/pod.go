@@ -40,6 +40,7 @@ type Pod struct {
 	member    *member.Member
 	telemetry *telemetry.System
 	follows   *telemetry.Followed // the file by which log and audit change
+	noVolume  error               // why the volume of the pod is not in use
 	tails     *tail.Server
 	served    atomic.Bool
 }
