@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -79,4 +80,5 @@ func statusOf(system string, t *target.Stats) adminapi.Target {
 	return a
 }
 
-func cut(words string) string { return words[:min(len(words), maxWords)] }
+// cut leaves no part of a letter at the end.
+func cut(words string) string { return strings.ToValidUTF8(words[:min(len(words), maxWords)], "") }
