@@ -96,10 +96,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		member.Counter("gridmesh_node_token_files_refused_total", "New contents of token files that were refused; the old tokens stayed in force.", func() uint64 {
 			return n.gridTokens.refused.Load() + n.tokens.refused.Load()
 		}))
-	n.bench, n.tails = &bencher{m: n.m}, tail.New(n.telemetry.Log().Ring(), n.telemetry.Audit())
-	if n.config.Tails == tail.Local {
-		n.tails.Only = n.config.Name
-	}
+	n.bench, n.tails = &bencher{m: n.m}, tail.New(n.telemetry.Log().Ring(), n.telemetry.Audit(), n.config.Tails, n.config.Name)
 	n.running, n.tailing, n.held.most = make(adminport.Places, adminCalls), make(adminport.Places, forward.Tails), n.config.MaxMemory
 	if err := n.register(); err != nil {
 		_ = n.m.Close()

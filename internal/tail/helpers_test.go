@@ -48,7 +48,7 @@ func newMesh(t *testing.T, n int, opts ...func(*grid.Options)) *mesh {
 			t.Fatal(err)
 		}
 		l := logger.New(logger.Options{Console: target.NewConsole(io.Discard), Level: slog.LevelDebug})
-		nd := &node{log: l, audit: a, Server: New(l.Ring(), a)}
+		nd := &node{log: l, audit: a, Server: New(l.Ring(), a, Mesh, "")}
 		m.nodes, byName[gridtest.Name(i)] = append(m.nodes, nd), nd
 		t.Cleanup(func() {
 			l.Close(context.Background())

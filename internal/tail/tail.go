@@ -29,10 +29,7 @@ const (
 
 // Server serves tails. Its methods may be called concurrently.
 type Server struct {
-	// Only, if set before the first tail, is the one node whose calls are served:
-	// that of the server itself.
-	Only string
-
+	only  string // the one node whose calls are served; "": all are
 	log   *target.Ring
 	audit *audit.Audit
 
@@ -44,9 +41,13 @@ type Server struct {
 	from map[string]int // tails by peer
 }
 
-// New makes a server over the rings of a log and an audit. Leave it.
-func New(log *target.Ring, a *audit.Audit) *Server {
+// New makes a server over the rings of a log and an audit, for who may see them:
+// Local is the node of that name alone, Mesh every member. Leave it.
+func New(log *target.Ring, a *audit.Audit, who, node string) *Server {
 	s := &Server{log: log, audit: a, from: make(map[string]int)}
+	if who == Local {
+		s.only = node
+	}
 	s.leaving, s.leave = context.WithCancelCause(context.Background())
 	return s
 }
@@ -78,7 +79,18 @@ func IsTail(h grid.HandlerID) bool {
 	return h == adminapi.HandlerLogTail || h == adminapi.HandlerAuditTail
 }
 
+// may refuses who may not see anything, before anything is said of what it asks.
+func (s *Server) may(ctx context.Context) error {
+	if s.only != "" && grid.CallInfo(ctx).Peer != s.only {
+		return errLocal
+	}
+	return nil
+}
+
 func (s *Server) serveLog(ctx context.Context, hs *grid.HandlerStream) error {
+	if err := s.may(ctx); err != nil {
+		return err
+	}
 	ask := adminapi.LogTail{Tail: adminapi.Tail{Past: defaultPast}}
 	if err := read(hs.Payload(), &ask); err != nil {
 		return err
@@ -91,6 +103,9 @@ func (s *Server) serveLog(ctx context.Context, hs *grid.HandlerStream) error {
 }
 
 func (s *Server) serveAudit(ctx context.Context, hs *grid.HandlerStream) error {
+	if err := s.may(ctx); err != nil {
+		return err
+	}
 	ask := adminapi.AuditTail{Tail: adminapi.Tail{Past: defaultPast}}
 	if err := read(hs.Payload(), &ask); err != nil {
 		return err
@@ -112,9 +127,6 @@ func (s *Server) serve(ctx context.Context, hs *grid.HandlerStream, ring *target
 		return invalid(fmt.Errorf("past: %d entries, allowed are 0 to %d", ask.Past, maxPast))
 	}
 	peer := grid.CallInfo(ctx).Peer
-	if s.Only != "" && peer != s.Only {
-		return errLocal
-	}
 	// What comes once the tail is counted is part of it.
 	t := &stream{hs: hs, ring: ring, end: ring.End(), wanted: wanted}
 	if err := s.enter(peer); err != nil {

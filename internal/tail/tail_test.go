@@ -326,12 +326,16 @@ func TestLeave(t *testing.T) {
 // TestOnly: a node that keeps its tails to itself shows other nodes nothing.
 func TestOnly(t *testing.T) {
 	m := newMesh(t, 3)
-	m.nodes[1].Only = gridtest.Name(1)
+	m.nodes[1].only = gridtest.Name(1)
 	m.nodes[1].log.Logger().Info("entry")
 	for _, handler := range []string{adminapi.HandlerLogTail, adminapi.HandlerAuditTail} {
 		remote := new(grid.RemoteError)
 		if err := m.tail(0, 1, handler, head{Past: 1}).fails(); !errors.As(err, &remote) || remote.Code != grid.CodePermission {
 			t.Errorf("%s from another node: %v", handler, err)
+		}
+		// Nor whether what it asked for was right.
+		if err := m.tail(0, 1, handler, "nonsense").fails(); !errors.As(err, &remote) || remote.Code != grid.CodePermission {
+			t.Errorf("%s from another node, asked for wrongly: %v", handler, err)
 		}
 		m.tail(1, 1, handler, head{Past: 1}).rest()
 		m.tail(1, 0, handler, head{Past: 1}).rest()

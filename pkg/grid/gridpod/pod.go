@@ -67,7 +67,7 @@ func fromDir(path, name string) (*Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gridpod: %w", err)
 	}
-	local, err := localTails()
+	tailsFor, err := whoSeesTails()
 	if err != nil {
 		return nil, fmt.Errorf("gridpod: %w", err)
 	}
@@ -93,7 +93,7 @@ func fromDir(path, name string) (*Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gridpod: %w", err)
 	}
-	p.openTails(local)
+	p.tails = tail.New(p.telemetry.Log().Ring(), p.telemetry.Audit(), tailsFor, dir.Name)
 	return p, nil
 }
 

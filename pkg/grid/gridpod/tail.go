@@ -16,23 +16,15 @@ import (
 // for a node.
 const tailsVariable = "GRID_TAILS"
 
-// localTails reads whether only the pod itself may see them.
-func localTails() (bool, error) {
+// whoSeesTails reads it.
+func whoSeesTails() (string, error) {
 	switch word := os.Getenv(tailsVariable); word {
-	case "", tail.Mesh:
-		return false, nil
-	case tail.Local:
-		return true, nil
+	case "":
+		return tail.Mesh, nil
+	case tail.Mesh, tail.Local:
+		return word, nil
 	default:
-		return false, fmt.Errorf("%s is %q: say %s or %s, or nothing, which is %s", tailsVariable, word, tail.Mesh, tail.Local, tail.Mesh)
-	}
-}
-
-// openTails makes what serves the newest entries of log and audit.
-func (p *Pod) openTails(local bool) {
-	p.tails = tail.New(p.telemetry.Log().Ring(), p.telemetry.Audit())
-	if local {
-		p.tails.Only = p.dir.Name
+		return "", fmt.Errorf("%s is %q: say %s or %s, or nothing, which is %s", tailsVariable, word, tail.Mesh, tail.Local, tail.Mesh)
 	}
 }
 
