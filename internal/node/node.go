@@ -116,8 +116,8 @@ func (n *Node) options() grid.Options {
 		o.Auth = &grid.Auth{Tokens: n.gridTokens.tokens}
 	}
 	// The audit is outermost: it records what callers see, the count of calls included.
-	o.Interceptors = append([]grid.Interceptor{n.telemetry.Interceptor()}, o.Interceptors...)
-	o.OnEvent = n.telemetry.OnEvent
+	o.Interceptors = append([]grid.Interceptor{n.telemetry.Audit().Interceptor()}, o.Interceptors...)
+	o.OnEvent = n.telemetry.Audit().OnEvent
 	return o
 }
 

@@ -111,7 +111,7 @@ func TestAuditFollow(t *testing.T) {
 		_, _ = m.Conn(2, 1).Request(t.Context(), "echo", nil)
 	}
 	calls()
-	if n := m.nodes[1].audit.Ring().Len(); n != 0 {
+	if n := m.nodes[1].audit.Ring().End(); n != 0 {
 		t.Errorf("%d records that nobody wanted", n)
 	}
 	for _, tt := range []struct {
@@ -152,7 +152,7 @@ func TestTailsComeToRest(t *testing.T) {
 	second := m.tail(1, 1, adminapi.HandlerLogTail, logTail{Tail: head{Follow: true}})
 	m.nodes[1].running(t, 2)
 	const most = 500
-	before := l.Ring().Len()
+	before := l.Ring().End()
 	for i := range most {
 		l.Logger().Info("entry", "n", i)
 	}
@@ -165,7 +165,7 @@ func TestTailsComeToRest(t *testing.T) {
 		r.Cancel(nil)
 	}
 	m.nodes[1].running(t, 0)
-	if got := l.Ring().Len() - before; got != most {
+	if got := l.Ring().End() - before; got != most {
 		t.Errorf("%d entries were logged and %d are there", most, got)
 	}
 

@@ -60,13 +60,6 @@ func (r *Ring) dropLocked() {
 // keepSlot is the largest memory of a slot that is used again.
 const keepSlot = 4 << 10
 
-// Len is how many entries are there.
-func (r *Ring) Len() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return int(r.next - r.first)
-}
-
 // End is the number that the next entry will have.
 func (r *Ring) End() uint64 {
 	r.mu.Lock()

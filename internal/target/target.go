@@ -208,14 +208,15 @@ func (t *Target) Push(id uint64, body []byte) (*Target, uint64) {
 // idKey begins an entry that carries its id.
 const idKey = `{"id":"`
 
-// ErrNotSafe is what Wait gives when an entry did not come to the disk in time.
-var ErrNotSafe = errors.New("the entry is not on disk")
+// errNotSafe is what Wait gives when an entry did not come to the disk in time.
+var errNotSafe = errors.New("the entry is not on disk")
 
 // Stuck reports whether an entry would now be refused, or not be safe in time,
 // as far as is known: the last one was not, and none has been safe since.
 func (t *Target) Stuck() bool { return t.stuck.Load() }
 
-// Wait waits until the entry id is safe, or ctx ends.
+// Wait waits until the entry id is safe. An error says that ctx or the target ended
+// before.
 func (t *Target) Wait(ctx context.Context, id uint64) error {
 	for t.durable.Load() < id {
 		t.mu.Lock()
@@ -233,7 +234,7 @@ func (t *Target) Wait(ctx context.Context, id uint64) error {
 			return t.late(id)
 		case <-t.done:
 			if t.durable.Load() < id {
-				return ErrNotSafe
+				return errNotSafe
 			}
 		}
 	}
@@ -249,7 +250,7 @@ func (t *Target) late(id uint64) error {
 		return nil
 	}
 	t.stuck.Store(true)
-	return ErrNotSafe
+	return errNotSafe
 }
 
 // safe notes that entries up to id are safe, and wakes those who wait for it.

@@ -125,7 +125,7 @@ func TestCanaries(t *testing.T) {
 	for name, ring := range map[string]*target.Ring{"log": s.Log().Ring(), "audit": s.Audit().Ring()} {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if ring.Len() == 0 {
+		if ring.End() == 0 {
 			t.Errorf("nothing in the ring of the %s", name)
 		}
 		for r := ring.Read(1000); ; {
@@ -185,7 +185,7 @@ func fails(w http.ResponseWriter, r *http.Request) {
 func call(t *testing.T, s *System) error {
 	t.Helper()
 	mesh := gridtest.New(t, 2, func(o *grid.Options) {
-		o.Logger, o.Interceptors, o.OnEvent = s.Log().Logger(), []grid.Interceptor{s.Interceptor()}, s.OnEvent
+		o.Logger, o.Interceptors, o.OnEvent = s.Log().Logger(), []grid.Interceptor{s.Audit().Interceptor()}, s.Audit().OnEvent
 	})
 	mesh.Register(func(m *grid.Manager) error {
 		return errors.Join(

@@ -16,7 +16,6 @@ import (
 	"github.com/gridmesh/gridmesh/internal/fsys"
 	"github.com/gridmesh/gridmesh/internal/logger"
 	"github.com/gridmesh/gridmesh/internal/target"
-	"github.com/gridmesh/gridmesh/pkg/grid"
 )
 
 // Options say what a program is, before it is told where its entries go.
@@ -104,12 +103,6 @@ func (s *System) Log() *logger.Log { return s.log }
 
 // Audit is the program's audit.
 func (s *System) Audit() *audit.Audit { return s.audit }
-
-// Interceptor records calls; placed first it sees what users see.
-func (s *System) Interceptor() grid.Interceptor { return s.audit.Interceptor() }
-
-// OnEvent records what happens to the grid.
-func (s *System) OnEvent(e grid.Event) { s.audit.OnEvent(e) }
 
 // SetLevel changes the level of the console, and of targets without one, where
 // the Config has none.

@@ -105,7 +105,7 @@ func runVictim(spec string) error {
 	if err := apply(v.change(max(last, 0))); err != nil {
 		return err
 	}
-	serve := s.Interceptor().HandleSingle(func(context.Context, *grid.Call, []byte) ([]byte, error) { return nil, nil })
+	serve := s.Audit().Interceptor().HandleSingle(func(context.Context, *grid.Call, []byte) ([]byte, error) { return nil, nil })
 	call := func(n int) error {
 		if _, err := state.WriteAt([]byte{callBegun}, int64(n)); err != nil {
 			return err

@@ -112,8 +112,8 @@ func address(port int) string { return ":" + strconv.Itoa(port) }
 func (p *Pod) Options() grid.Options {
 	p.member.LogTo(p.logger())
 	o := p.member.Options()
-	o.Interceptors = append([]grid.Interceptor{p.telemetry.Interceptor()}, o.Interceptors...)
-	o.OnEvent = p.telemetry.OnEvent
+	o.Interceptors = append([]grid.Interceptor{p.telemetry.Audit().Interceptor()}, o.Interceptors...)
+	o.OnEvent = p.telemetry.Audit().OnEvent
 	return o
 }
 
