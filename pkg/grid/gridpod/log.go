@@ -66,7 +66,7 @@ func (p *Pod) closeTelemetry() {
 // Close ends a pod that does not serve, such as when grid.NewManager fails. Serve
 // needs none.
 func (p *Pod) Close() error {
-	if !p.served.Swap(true) {
+	if p.serves.CompareAndSwap(nil, nobody) {
 		p.closeTelemetry()
 	}
 	return nil

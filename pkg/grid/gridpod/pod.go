@@ -42,8 +42,12 @@ type Pod struct {
 	follows   *telemetry.Followed // the file by which log and audit change
 	noVolume  error               // why the volume of the pod is not in use
 	tails     *tail.Server
-	served    atomic.Bool
+
+	serves atomic.Pointer[grid.Manager] // nil before Serve or Close, then for good what the one serves, or nobody
 }
+
+// nobody stands for the manager of a pod that was closed without one.
+var nobody = new(grid.Manager)
 
 // FromDir reads what is mounted in a directory, by convention /etc/gridmesh:
 // the ConfigMap of the Grid as grid/, and where it has TLS, the Secret as tls/.
@@ -129,7 +133,8 @@ func defaultLogger() *slog.Logger {
 // new calls come in, and those that run have the Grid's drainTimeout. A second
 // signal ends the program at once. Register handlers before it.
 //
-// It returns nil after a drain that cut nothing. In any case m is closed then.
+// It returns nil after a drain that cut nothing. In any case m is closed then, but
+// by a second Serve of it while the first one runs.
 func (p *Pod) Serve(m *grid.Manager) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -154,7 +159,10 @@ func (p *Pod) serve(ctx context.Context, m *grid.Manager) error {
 		_ = m.Close()
 		return fmt.Errorf("serve: the manager is %s of grid %s, and the pod %s of %s; make it of pod.Options()", stats.Local, stats.Grid, p.dir.Name, p.dir.Grid)
 	}
-	if p.served.Swap(true) {
+	if !p.serves.CompareAndSwap(nil, m) {
+		if p.serves.Load() != m {
+			_ = m.Close()
+		}
 		return errors.New("serve: a pod serves once; make another with FromDir")
 	}
 	defer p.closeTelemetry()

@@ -319,3 +319,32 @@ func TestLimits(t *testing.T) {
 		_ = pod.Close()
 	}
 }
+
+// TestServeOfAPodThatHasEnded: what it cannot serve is closed, as Serve says.
+func TestServeOfAPodThatHasEnded(t *testing.T) {
+	o := newOperator(t, false)
+	dir, name := o.mount("web-0")
+	o.publish(o.sign(name), dir)
+	r := o.open(dir, name)
+	if err := r.Pod.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.ServeContext(t.Context(), r.m); err == nil || !strings.Contains(err.Error(), "make another with FromDir") {
+		t.Errorf("Serve gives %v", err)
+	}
+	if _, err := r.m.Connection(name).Request(t.Context(), "echo", nil); !errors.Is(err, grid.ErrClosed) {
+		t.Errorf("the manager goes on: %v", err)
+	}
+}
+
+// TestServeTwice: the second one fails, and leaves alone what the first one serves.
+func TestServeTwice(t *testing.T) {
+	o := newOperator(t, false)
+	r := o.grid(1)[0]
+	if err := r.ServeContext(t.Context(), r.m); err == nil || !strings.Contains(err.Error(), "serves once") {
+		t.Errorf("Serve gives %v", err)
+	}
+	if _, err := r.m.Connection(r.name()).Request(t.Context(), "echo", nil); err != nil {
+		t.Errorf("the pod that serves: %v", err)
+	}
+}
