@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"sync"
 	"testing"
 
@@ -100,13 +99,6 @@ func open(t *testing.T, o Options) *Sink {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
-}
-
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // silence fails the test if OpenTelemetry tells its global handler of anything:

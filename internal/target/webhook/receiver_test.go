@@ -18,6 +18,7 @@ import (
 	"github.com/gridmesh/gridmesh/internal/freeport"
 	"github.com/gridmesh/gridmesh/internal/spool"
 	"github.com/gridmesh/gridmesh/internal/target"
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 	"github.com/gridmesh/gridmesh/internal/target/tlsfiles"
 )
 
@@ -30,15 +31,15 @@ func TestExampleReceiver(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../../examples/webhookreceiver").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	a := authority(t, "audit")
-	for name, i := range map[string]certs.Issued{"server": issue(t, a, "127.0.0.1:1"), "client": issue(t, a, "node-0:7700")} {
-		write(t, filepath.Join(dir, name+".crt"), string(i.Cert))
-		write(t, filepath.Join(dir, name+".key"), string(i.Key))
+	a := targettest.Authority(t, "audit")
+	for name, i := range map[string]certs.Issued{"server": targettest.Issue(t, a, "127.0.0.1:1"), "client": targettest.Issue(t, a, "node-0:7700")} {
+		targettest.Write(t, filepath.Join(dir, name+".crt"), string(i.Cert))
+		targettest.Write(t, filepath.Join(dir, name+".key"), string(i.Key))
 	}
 	files := tlsfiles.Options{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, "client.crt"), Key: filepath.Join(dir, "client.key")}
-	write(t, files.CA, string(a.PEM))
+	targettest.Write(t, files.CA, string(a.PEM))
 	token := filepath.Join(dir, "token")
-	write(t, token, "secret")
+	targettest.Write(t, token, "secret")
 	addrs, err := freeport.Addrs(1)
 	if err != nil {
 		t.Fatal(err)

@@ -3,26 +3,20 @@ package webhook
 import (
 	"compress/gzip"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/gridmesh/gridmesh/internal/certs"
 	"github.com/gridmesh/gridmesh/internal/target"
-	"github.com/gridmesh/gridmesh/internal/target/tlsfiles"
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // got is a request as a receiver sees it.
@@ -74,17 +68,14 @@ func open(t *testing.T, o Options) *Sink {
 	return s
 }
 
-var batch = target.Batch{Key: "node-0:7700/audit/0192f3a4b5c6-1-2", Items: []target.Item{
-	{ID: 1, Data: []byte(`{"id":"0192f3a4b5c6-0000000000000001","time":"2026-03-01T10:00:00.000000001Z","event":"call"}`)},
-	{ID: 2, Data: []byte(`{"id":"0192f3a4b5c6-0000000000000002","time":"2026-03-01T10:00:00.5Z","event":"say \"hi\"\u001b"}`)},
-}}
+var batch = targettest.Batch
 
 var lines = string(batch.Items[0].Data) + "\n" + string(batch.Items[1].Data) + "\n"
 
 // TestRequest: what a receiver gets (field-history L2, L6, D4).
 func TestRequest(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
-	write(t, token, "secret-1\n")
+	targettest.Write(t, token, "secret-1\n")
 	for _, compress := range []bool{false, true} {
 		url, requests := serve(t, ok)
 		s := open(t, Options{
@@ -92,7 +83,7 @@ func TestRequest(t *testing.T) {
 			Header: map[string]string{"X-Scope-OrgID": "tenant"},
 		})
 		for _, text := range []string{"secret-1", "secret-2"} { // read afresh each time
-			write(t, token, text)
+			targettest.Write(t, token, text)
 			if err := s.Send(t.Context(), batch); err != nil {
 				t.Fatal(err)
 			}
@@ -108,66 +99,6 @@ func TestRequest(t *testing.T) {
 					t.Errorf("%s: %q, want %q", name, r.header.Get(name), want)
 				}
 			}
-		}
-	}
-}
-
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestAnswers: any 2xx is a success, what is about the entries is final, all
-// else is tried again, after the time that the receiver asks for (field-history
-// L5).
-func TestAnswers(t *testing.T) {
-	for code := 200; code < 600; code++ {
-		url, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(code)
-			_, _ = io.WriteString(w, "what was sent: secret-entry") // not in 204 and 304
-		})
-		s := open(t, Options{URL: url})
-		err := s.Send(t.Context(), batch)
-		want := "again"
-		switch {
-		case code/100 == 2:
-			want = "done"
-		case code == 400 || code == 413 || code == 422:
-			want = "rejected"
-		}
-		kind := "again"
-		if err == nil {
-			kind = "done"
-		} else if _, rejected := errors.AsType[*target.Rejected](err); rejected {
-			kind = "rejected"
-		}
-		if kind != want {
-			t.Errorf("%d: %s (%v), want %s", code, kind, err, want)
-		}
-		if err != nil && (strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), strconv.Itoa(code))) {
-			t.Errorf("%d: %v", code, err)
-		}
-		_ = s.Close()
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"": 0, "0": 0, "7": 7 * time.Second, "-3": 0, "soon": 0, "99999999999": 0, "Mon, 01 Jan 2001 00:00:00 GMT": 0,
-	} {
-		url, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", text)
-			w.WriteHeader(http.StatusTooManyRequests)
-		})
-		err := open(t, Options{URL: url}).Send(t.Context(), batch)
-		later, _ := errors.AsType[*target.Later](err)
-		if later == nil {
-			later = &target.Later{}
-		}
-		if err == nil || later.After != want {
-			t.Errorf("%q: %v, want %v", text, err, want)
 		}
 	}
 }
@@ -209,41 +140,6 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestChecks: what cannot work is refused with the option's name, and without
-// what may be secret in it (field-history L1, L7, L24, D9, D15).
-func TestChecks(t *testing.T) {
-	dir := t.TempDir()
-	empty := filepath.Join(dir, "empty")
-	write(t, empty, "\n")
-	for _, c := range []struct {
-		o    Options
-		want string
-	}{
-		{Options{}, "url:"},
-		{Options{URL: "ftp://host/"}, "url:"},
-		{Options{URL: "https://"}, "url:"},
-		{Options{URL: "https://user:secret@host/"}, "url: there is a password"},
-		{Options{URL: "https://host/secret\x7f"}, "url:"},
-		{Options{URL: "https://host", Timeout: time.Millisecond}, "timeout: it is 1ms"},
-		{Options{URL: "https://host", Format: "xml"}, "format:"},
-		{Options{URL: "https://host", Labels: map[string]string{"a": "b"}}, "labels:"},
-		{Options{URL: "https://host", Proxy: "::"}, "proxy:"},
-		{Options{URL: "https://host", Header: map[string]string{"content-type": "x"}}, "header:"},
-		{Options{URL: "https://host", Header: map[string]string{"X": "a\r\nb"}}, "header:"},
-		{Options{URL: "https://host", TLS: tlsfiles.Options{Cert: "x"}}, "tls:"},
-		{Options{URL: "https://host", TLS: tlsfiles.Options{CA: filepath.Join(dir, "none")}}, "none"},
-		{Options{URL: "https://host", TLS: tlsfiles.Options{CA: empty}}, "no authority"},
-		{Options{URL: "https://host", TLS: tlsfiles.Options{Cert: empty, Key: empty}}, "empty"},
-		{Options{URL: "https://host", TokenFile: filepath.Join(dir, "none")}, "none"},
-		{Options{URL: "https://host", TokenFile: empty}, "nothing in it"},
-	} {
-		s, err := Open(c.o)
-		if err == nil || s != nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%+v: %v, want %q", c.o, err, c.want)
-		}
-	}
-}
-
 // TestSlow: a receiver that hangs costs the timeout, not more; a batch that it
 // has taken nevertheless comes again under the same key (faults.md 83).
 func TestSlow(t *testing.T) {
@@ -281,120 +177,6 @@ func TestSlow(t *testing.T) {
 	if err := s.Send(ctx, batch); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-}
-
-// TestBodiesAreRead: many answers, one connection (field-history L43).
-func TestBodiesAreRead(t *testing.T) {
-	var conns atomic.Int64
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader([]int{200, 500, 429, 400}[conns.Load()%4])
-		_, _ = io.WriteString(w, strings.Repeat("x", 100_000))
-	}))
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			conns.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	sink := open(t, Options{URL: s.URL})
-	for range 200 {
-		_ = sink.Send(t.Context(), batch) // whatever it says
-	}
-	if n := conns.Load(); n > 2 {
-		t.Errorf("%d connections", n)
-	}
-}
-
-// TestMutualTLS: the receiver sees our certificate, the new one as soon as it
-// is in the files; a receiver that cannot prove who it is gets nothing
-// (faults.md 86).
-func TestMutualTLS(t *testing.T) {
-	ours, theirs, strange := authority(t, "ours"), authority(t, "theirs"), authority(t, "strange")
-	dir := t.TempDir()
-	seen := make(chan string, 10)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		seen <- r.TLS.PeerCertificates[0].URIs[0].String()
-	}))
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ours.PEM)
-	server.TLS = &tls.Config{
-		MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
-		Certificates: []tls.Certificate{pair(t, issue(t, theirs, "127.0.0.1:1"))},
-	}
-	server.StartTLS()
-	defer server.Close()
-	put := func(i certs.Issued) {
-		write(t, filepath.Join(dir, "tls.crt"), string(i.Cert))
-		write(t, filepath.Join(dir, "tls.key"), string(i.Key))
-	}
-	put(issue(t, ours, "127.0.0.1:7700"))
-	write(t, filepath.Join(dir, "ca.crt"), string(theirs.PEM))
-	files := tlsfiles.Options{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
-	s := open(t, Options{URL: server.URL, TLS: files})
-	send := func(want string) {
-		t.Helper()
-		if err := s.Send(t.Context(), batch); err != nil {
-			t.Fatal(err)
-		}
-		if got := <-seen; got != want {
-			t.Errorf("it saw %s, want %s", got, want)
-		}
-	}
-	send("gridmesh://g/127.0.0.1:7700")
-	put(issue(t, ours, "127.0.0.1:7711"))
-	s.files.LookAgain()
-	send("gridmesh://g/127.0.0.1:7711")
-
-	write(t, files.Key, "half of a k")
-	s.files.LookAgain()
-	if err := s.Send(t.Context(), batch); err == nil || !strings.Contains(err.Error(), "tls.crt") {
-		t.Errorf("with half a key: %v", err)
-	}
-	put(issue(t, ours, "127.0.0.1:7712"))
-	send("gridmesh://g/127.0.0.1:7712")
-
-	put(issue(t, strange, "127.0.0.1:7713"))
-	s.files.LookAgain()
-	if err := s.Send(t.Context(), batch); err == nil {
-		t.Error("it took a certificate of a strange authority")
-	}
-	put(issue(t, ours, "127.0.0.1:7714"))
-	write(t, files.CA, string(strange.PEM))
-	s.files.LookAgain()
-	if err := s.Send(t.Context(), batch); err == nil || !strings.Contains(err.Error(), "x509") {
-		t.Errorf("to a strange receiver: %v", err)
-	}
-	if len(seen) > 0 {
-		t.Errorf("a batch came through: %s", <-seen)
-	}
-}
-
-func authority(t *testing.T, name string) *certs.Authority {
-	t.Helper()
-	a, err := certs.NewAuthority(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func issue(t *testing.T, a *certs.Authority, name string) certs.Issued {
-	t.Helper()
-	i, err := a.Issue(certs.Leaf{Grid: "g", Name: name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return i
-}
-
-func pair(t *testing.T, i certs.Issued) tls.Certificate {
-	t.Helper()
-	cert, err := tls.X509KeyPair(i.Cert, i.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
 }
 
 func TestProxy(t *testing.T) {
@@ -480,19 +262,58 @@ func TestElasticsearch(t *testing.T) {
 	} {
 		url, requests := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.reply) })
 		err := open(t, Options{URL: url + "/grid/_bulk", Format: Elasticsearch}).Send(t.Context(), batch)
-		kind := "again"
-		if err == nil {
-			kind = "done"
-		} else if _, rejected := errors.AsType[*target.Rejected](err); rejected {
-			kind = "rejected"
-		}
-		if kind != c.want {
+		if targettest.Kind(err) != c.want {
 			t.Errorf("%s: %v, want %s", c.reply, err, c.want)
 		}
 		r := <-requests
 		all := strings.Split(strings.TrimSuffix(r.body, "\n"), "\n")
 		if len(all) != 4 || all[0] != `{"create":{"_id":"node-0:7700/audit/0192f3a4b5c6-0000000000000001"}}` || all[1] != string(batch.Items[0].Data) || !strings.HasSuffix(r.body, "\n") {
 			t.Errorf("got %s", r.body)
+		}
+	}
+}
+
+// opens opens a sink for the tests that all share which post.
+func opens(o targettest.Options) (target.Sink, func(), error) {
+	s, err := Open(Options{URL: o.URL, TLS: o.TLS, TokenFile: o.TokenFile, Header: o.Header, Timeout: o.Timeout})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, s.files.LookAgain, nil
+}
+
+// TestAnswers: field-history L5.
+func TestAnswers(t *testing.T) {
+	targettest.Answers(t, opens)
+}
+
+func TestRetryAfter(t *testing.T) {
+	targettest.RetryAfter(t, opens)
+}
+
+// TestBodiesAreRead: field-history L43.
+func TestBodiesAreRead(t *testing.T) {
+	targettest.BodiesAreRead(t, opens)
+}
+
+// TestMutualTLS: faults.md 86.
+func TestMutualTLS(t *testing.T) {
+	targettest.MutualTLS(t, opens)
+}
+
+// TestChecks: field-history L1, L7, L24, D9, D15.
+func TestChecks(t *testing.T) {
+	targettest.Checks(t, opens)
+	for _, c := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{URL: "https://host", Format: "xml"}, "format:"},
+		{Options{URL: "https://host", Labels: map[string]string{"a": "b"}}, "labels:"},
+		{Options{URL: "https://host", Proxy: "::"}, "proxy:"},
+	} {
+		if _, err := Open(c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.o, err, c.want)
 		}
 	}
 }
