@@ -6,14 +6,16 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // TestDamagedQueue: a node whose queue on disk has a flipped bit starts, delivers
 // the rest, tells which records are missing, and keeps the file (fault row 80).
 // How fast one opens is for TestOpenLarge to say.
 func TestDamagedQueue(t *testing.T) {
-	h, dir, names := newHook(t), t.TempDir(), freePorts(t, 1)
-	h.answer(http.StatusServiceUnavailable)
+	h, dir, names := targettest.NewHook(t), t.TempDir(), freePorts(t, 1)
+	h.Answer(http.StatusServiceUnavailable)
 	run := func() *running {
 		t.Helper()
 		n := start(t, "--name="+names[0], "--admin-addr=127.0.0.1:0", "--insecure-plain-text", "--peers="+names[0], "--data-dir="+dir,
@@ -43,9 +45,9 @@ func TestDamagedQueue(t *testing.T) {
 	if err := os.WriteFile(segments[0], raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.answer(0)
+	h.Answer(0)
 	n = run()
-	eventually(t, "the second life to be recorded", func() bool { return len(h.all("event", "start")) == 2 })
+	eventually(t, "the second life to be recorded", func() bool { return len(h.All("event", "start")) == 2 })
 	eventually(t, "the file to be set aside", func() bool {
 		bad, err := filepath.Glob(filepath.Join(dir, "audit", "trail", "*.bad"))
 		return err == nil && len(bad) == 1
@@ -53,15 +55,13 @@ func TestDamagedQueue(t *testing.T) {
 	if n.target("audit", "trail").Damaged != 1 {
 		t.Error("the status tells of no damage")
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	seen, missing, last := numbers(t, h.lines)
+	seen, missing, last := numbers(t, h.Lines())
 	for id := uint64(1); id <= last; id++ {
 		if seen[id] == 0 && !missing[id] || seen[id] > 0 && missing[id] {
 			t.Errorf("record %d came %d times, and is told of as missing: %v", id, seen[id], missing[id])
 		}
 	}
-	if len(missing) != 1 || len(with(with(h.lines, "event", "gap"), "reason", "spool damaged")) != 1 {
-		t.Errorf("%d records are missing: %v", len(missing), with(h.lines, "event", "gap"))
+	if len(missing) != 1 || len(targettest.With(targettest.With(h.Lines(), "event", "gap"), "reason", "spool damaged")) != 1 {
+		t.Errorf("%d records are missing: %v", len(missing), targettest.With(h.Lines(), "event", "gap"))
 	}
 }

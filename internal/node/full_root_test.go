@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
+
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // TestRootAuditFullDisk: a node whose audit blocks, on a disk of 1 MiB, with a
@@ -14,12 +16,12 @@ import (
 // and none that was answered is missing when the receiver is back; then calls
 // are answered again (fault row 78).
 func TestRootAuditFullDisk(t *testing.T) {
-	dir, h, names := t.TempDir(), newHook(t), freePorts(t, 1)
+	dir, h, names := t.TempDir(), targettest.NewHook(t), freePorts(t, 1)
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
 		t.Fatalf("mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
-	h.answer(http.StatusServiceUnavailable)
+	h.Answer(http.StatusServiceUnavailable)
 	n := start(t, "--name="+names[0], "--admin-addr=127.0.0.1:0", "--insecure-plain-text", "--peers="+names[0], "--data-dir="+dir,
 		fmt.Sprintf("--audit={timeout: 300ms, targets: [{name: trail, policy: block, webhook: {url: '%s'}, batch: {age: 1ms}}]}", h.URL))
 	n.waitReady()
@@ -51,15 +53,13 @@ func TestRootAuditFullDisk(t *testing.T) {
 	if got := n.target("audit", "trail"); !got.Failing || got.QueueBytes < 500<<10 {
 		t.Errorf("%+v", got)
 	}
-	h.answer(0)
+	h.Answer(0)
 	eventually(t, "a call to be answered again", ask)
 	eventually(t, "all to come", func() bool { return n.target("audit", "trail").QueueBytes == 0 })
-	if got := len(with(with(h.all("event", "call"), "handler", "echo"), "result", "ok")); got < answered {
+	if got := len(targettest.With(targettest.With(h.All("event", "call"), "handler", "echo"), "result", "ok")); got < answered {
 		t.Errorf("%d records of %d answered calls", got, answered)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	seen, missing, last := numbers(t, h.lines)
+	seen, missing, last := numbers(t, h.Lines())
 	for id := uint64(1); id <= last; id++ {
 		if seen[id] == 0 && !missing[id] {
 			t.Errorf("record %d is missing, and nothing says so", id)

@@ -10,80 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 	"github.com/gridmesh/gridmesh/internal/poddir"
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 	"github.com/gridmesh/gridmesh/internal/telemetry"
 )
-
-// hook is a receiver of entries.
-type hook struct {
-	*httptest.Server
-
-	mu     sync.Mutex // protects all below
-	status int        // that it answers; 0: 200
-	lines  []map[string]any
-	keys   map[string]bool
-	twice  int
-}
-
-func newHook(t *testing.T) *hook {
-	t.Helper()
-	h := &hook{keys: make(map[string]bool)}
-	h.Server = httptest.NewServer(h)
-	t.Cleanup(h.Close)
-	return h
-}
-
-func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch key := r.Header.Get("Idempotency-Key"); {
-	case err != nil || h.status != 0:
-		w.WriteHeader(max(h.status, http.StatusBadRequest))
-	case h.keys[key]:
-		h.twice++
-	default:
-		h.keys[key] = true
-		h.lines = append(h.lines, jsonLines(string(body))...)
-	}
-}
-
-func (h *hook) answer(status int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.status = status
-}
-
-// all gives the lines whose key has this value.
-func (h *hook) all(key, value string) (found []map[string]any) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return with(h.lines, key, value)
-}
-
-func with(lines []map[string]any, key, value string) (found []map[string]any) {
-	for _, l := range lines {
-		if l[key] == value {
-			found = append(found, l)
-		}
-	}
-	return found
-}
-
-func jsonLines(text string) (lines []map[string]any) {
-	for line := range strings.Lines(text) {
-		var l map[string]any
-		if json.Unmarshal([]byte(line), &l) == nil {
-			lines = append(lines, l)
-		}
-	}
-	return lines
-}
 
 func fileLines(t *testing.T, path string) []map[string]any {
 	t.Helper()
@@ -91,7 +25,7 @@ func fileLines(t *testing.T, path string) []map[string]any {
 	if err != nil {
 		return nil // it is made with its first entry
 	}
-	return jsonLines(string(text))
+	return targettest.ParseLines(text)
 }
 
 // target is how a target of a node is.
@@ -111,7 +45,7 @@ func (r *running) target(system, name string) adminapi.Target {
 // TestLogAndAuditOfNode: what a node says and whom it serves goes where its file
 // says, and elsewhere once the file says so, by SIGHUP or by itself.
 func TestLogAndAuditOfNode(t *testing.T) {
-	dir, names, first, second := t.TempDir(), freePorts(t, 1), newHook(t), newHook(t)
+	dir, names, first, second := t.TempDir(), freePorts(t, 1), targettest.NewHook(t), targettest.NewHook(t)
 	config := filepath.Join(dir, "node.yaml")
 	text := "name: " + names[0] + "\nadmin-addr: 127.0.0.1:0\ninsecure-plain-text: true\npeers: ['" + names[0] + "']\ndata-dir: " + filepath.Join(dir, "data") + "\n"
 	targets := func(url string) string {
@@ -132,10 +66,10 @@ audit:
 	n.send("POST", call(names[0], "echo"), nil, "x")
 	n.send("POST", call(names[0], "nonsense"), nil, "x")
 	eventually(t, "the call to be recorded", func() bool {
-		return len(with(first.all("event", "call"), "handler", "echo")) == 1 && len(first.all("event", "start")) == 1
+		return len(targettest.With(first.All("event", "call"), "handler", "echo")) == 1 && len(first.All("event", "start")) == 1
 	})
-	eventually(t, "the log to come", func() bool { return len(first.all("node", names[0])) > 2 })
-	if got := with(fileLines(t, filepath.Join(dir, "audit.log")), "handler", "echo"); len(got) != 1 || got[0]["result"] != "ok" || got[0]["peer"] != names[0] {
+	eventually(t, "the log to come", func() bool { return len(first.All("node", names[0])) > 2 })
+	if got := targettest.With(fileLines(t, filepath.Join(dir, "audit.log")), "handler", "echo"); len(got) != 1 || got[0]["result"] != "ok" || got[0]["peer"] != names[0] {
 		t.Errorf("%v", got)
 	}
 	if got := n.target("audit", "local"); got.In < 2 || got.Kind != "file" || got.Failing {
@@ -150,8 +84,8 @@ audit:
 	writeFile(t, config, text+targets(second.URL))
 	eventually(t, "the change to be seen", func() bool { return strings.Contains(n.log.String(), "log and audit reconfigured") })
 	n.send("POST", call(names[0], "echo"), nil, "x")
-	eventually(t, "the call to be recorded at the second receiver", func() bool { return len(with(second.all("event", "call"), "handler", "echo")) == 1 })
-	if got := with(fileLines(t, filepath.Join(dir, "audit.log")), "handler", "echo"); len(got) != 2 {
+	eventually(t, "the call to be recorded at the second receiver", func() bool { return len(targettest.With(second.All("event", "call"), "handler", "echo")) == 1 })
+	if got := targettest.With(fileLines(t, filepath.Join(dir, "audit.log")), "handler", "echo"); len(got) != 2 {
 		t.Errorf("%v", got)
 	}
 
@@ -162,7 +96,7 @@ audit:
 		return strings.Contains(n.log.String(), `audit.targets[1].policy (file `+config) && n.metric("gridmesh_telemetry_configuration_refused") == 1
 	})
 	n.send("POST", call(names[0], "echo"), nil, "x")
-	eventually(t, "the call to be recorded as before", func() bool { return len(with(second.all("event", "call"), "handler", "echo")) == 2 })
+	eventually(t, "the call to be recorded as before", func() bool { return len(targettest.With(second.All("event", "call"), "handler", "echo")) == 2 })
 
 	// And without: by SIGHUP.
 	writeFile(t, config, text+"logging: {level: debug}\n")
@@ -178,11 +112,11 @@ audit:
 func TestDrainIsRecorded(t *testing.T) {
 	defer func(was time.Duration) { flushTime = was }(flushTime)
 	flushTime = patience // the end has to come, however slow this machine is
-	h := newHook(t)
+	h := targettest.NewHook(t)
 	a, _ := pair(t, "--audit={targets: [{name: a, webhook: {url: '"+h.URL+"'}}]}")
 	a.signals <- os.Interrupt
 	<-a.done
-	got := h.all("node", a.config.Name)
+	got := targettest.With(h.Lines(), "node", a.config.Name)
 	var events []string
 	for _, l := range got {
 		events = append(events, fmt.Sprint(l["event"]))
@@ -196,7 +130,7 @@ func TestDrainIsRecorded(t *testing.T) {
 // TestTargetsOfPod: a node of a Grid takes from the ConfigMap where log and audit
 // go, follows it, and runs on when it is nonsense.
 func TestTargetsOfPod(t *testing.T) {
-	h := newHook(t)
+	h := targettest.NewHook(t)
 	ports := freePorts(t, 2)
 	number := func(addr string) (port int) {
 		_, text, _ := strings.Cut(addr, ":")
@@ -212,7 +146,7 @@ func TestTargetsOfPod(t *testing.T) {
 		return strings.Contains(n.log.String(), "it is no mapping; known keys are audit, logging") && n.telemetry.Status().RefusedConfigs == 1
 	})
 	writeFile(t, file, fmt.Sprintf(`{"logging": {"targets": [{"name": "a", "webhook": {"url": %q}, "batch": {"age": "1ms"}}]}}`, h.URL))
-	eventually(t, "the change to be seen", func() bool { return len(h.all("msg", "log and audit reconfigured")) == 1 })
+	eventually(t, "the change to be seen", func() bool { return len(h.All("msg", "log and audit reconfigured")) == 1 })
 	secret := filepath.Join(t.TempDir(), "token")
 	writeFile(t, secret, "canary")
 	writeFile(t, file, fmt.Sprintf(`{"logging": {"targets": [{"name": "a", "webhook": {"url": %q, "tokenFile": %q}}]}}`, h.URL, secret))
@@ -248,7 +182,7 @@ func TestHangingReceiver(t *testing.T) {
 		}
 	}
 	eventually(t, "the target that works to have all", func() bool {
-		return len(with(fileLines(t, dir+"/audit"), "handler", "echo")) == calls && len(with(fileLines(t, dir+"/log"), "msg", "node started")) == 1
+		return len(targettest.With(fileLines(t, dir+"/audit"), "handler", "echo")) == calls && len(targettest.With(fileLines(t, dir+"/log"), "msg", "node started")) == 1
 	})
 	if got := n.target("audit", "hangs"); got.Out != 0 || got.Dropped != 0 || got.QueueEntries < calls || got.OldestSeconds <= 0 {
 		t.Errorf("%+v", got)

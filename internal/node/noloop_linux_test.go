@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // TestNoLoop: a target that fails, whose failure would be logged to itself, a
@@ -17,8 +19,8 @@ func TestNoLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = full.Close() }()
-	dir, h := t.TempDir(), newHook(t)
-	h.answer(http.StatusInternalServerError)
+	dir, h := t.TempDir(), targettest.NewHook(t)
+	h.Answer(http.StatusInternalServerError)
 	names := freePorts(t, 1)
 	config := loadArgs(t, "--name="+names[0], "--admin-addr=127.0.0.1:0", "--insecure-plain-text", "--peers="+names[0], "--data-dir="+filepath.Join(dir, "data"),
 		"--logging={level: debug, targets: [{name: self, webhook: {url: '"+h.URL+"'}, batch: {age: 1ms}}, {name: nowhere, file: {path: /proc/none/x}}, {name: works, file: {path: "+dir+"/log}}]}",
@@ -32,7 +34,7 @@ func TestNoLoop(t *testing.T) {
 		n.status = n.run(t.Context(), n.signals)
 	}()
 	eventually(t, "the node to run", func() bool {
-		return len(with(fileLines(t, dir+"/log"), "msg", "node started")) == 1
+		return len(targettest.With(fileLines(t, dir+"/log"), "msg", "node started")) == 1
 	})
 	before := len(fileLines(t, dir+"/log"))
 	n.addr = n.member.AdminAddr().String()

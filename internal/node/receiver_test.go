@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/certs"
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // mutualReceiver is a receiver of entries that takes them from whoever shows a
 // certificate of its authority. It can be killed, and brought back at its
 // address with what it had.
 type mutualReceiver struct {
-	*hook
+	*targettest.Hook
 
 	t      *testing.T
 	config *tls.Config
@@ -38,7 +39,7 @@ func newMutualReceiver(t *testing.T, a *certs.Authority) *mutualReceiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &mutualReceiver{hook: &hook{keys: make(map[string]bool)}, t: t, addr: addr, said: &logBuffer{}, config: &tls.Config{
+	r := &mutualReceiver{Hook: &targettest.Hook{}, t: t, addr: addr, said: &logBuffer{}, config: &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: poolOf(a),
 	}}
 	r.run()
@@ -59,7 +60,7 @@ func (r *mutualReceiver) run() {
 		r.t.Fatal(err)
 	}
 	server := &http.Server{
-		Handler: r.hook, TLSConfig: r.config, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.NewTextHandler(r.said, nil), slog.LevelError),
+		Handler: r.Hook, TLSConfig: r.config, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.NewTextHandler(r.said, nil), slog.LevelError),
 	}
 	r.server = server
 	go func() { _ = server.ServeTLS(l, "", "") }()
@@ -140,7 +141,7 @@ func TestReceiverKilledAndBack(t *testing.T) {
 	}
 	n := node()
 	calls(n)
-	eventually(t, "all to come", func() bool { return len(with(r.all("event", "call"), "handler", "echo")) == answered })
+	eventually(t, "all to come", func() bool { return len(targettest.With(r.All("event", "call"), "handler", "echo")) == answered })
 	r.kill()
 	calls(n)
 	if err := n.cmd.Process.Kill(); err != nil { // as kill -9
@@ -151,7 +152,7 @@ func TestReceiverKilledAndBack(t *testing.T) {
 	calls(n)
 	eventually(t, "the node to notice", func() bool { return n.target("audit", "central").Failing && n.target("log", "central").Failing })
 	r.run()
-	eventually(t, "all to come", func() bool { return len(with(r.all("event", "call"), "handler", "echo")) == answered })
+	eventually(t, "all to come", func() bool { return len(targettest.With(r.All("event", "call"), "handler", "echo")) == answered })
 	// The receiver wants another certificate; the node gets that later.
 	r.kill()
 	other := authority(t)
@@ -169,17 +170,15 @@ func TestReceiverKilledAndBack(t *testing.T) {
 	}
 	writeFile(t, filepath.Join(mine, "tls.crt"), string(fresh.Cert))
 	writeFile(t, filepath.Join(mine, "tls.key"), string(fresh.Key))
-	eventually(t, "all to come", func() bool { return len(with(r.all("event", "call"), "handler", "echo")) == answered })
+	eventually(t, "all to come", func() bool { return len(targettest.With(r.All("event", "call"), "handler", "echo")) == answered })
 	calls(n)
 	n.signal(syscall.SIGTERM)
 	if status := n.exit(); status != 0 {
 		t.Errorf("ended with %d", status)
 	}
 
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	var records, entries []map[string]any
-	for _, l := range r.lines {
+	for _, l := range r.Lines() {
 		if l["event"] != nil {
 			records = append(records, l)
 		} else {
@@ -198,17 +197,17 @@ func TestReceiverKilledAndBack(t *testing.T) {
 		}
 		t.Logf("%s: %d entries, %d told of as missing", what, len(seen), len(missing))
 	}
-	if got := len(with(with(records, "event", "call"), "handler", "echo")); got != answered {
+	if got := len(targettest.With(targettest.With(records, "event", "call"), "handler", "echo")); got != answered {
 		t.Errorf("%d records of %d calls", got, answered)
 	}
 	if records[len(records)-1]["event"] != "stop" {
 		t.Errorf("the last record is %v", records[len(records)-1])
 	}
-	if stopped := with(entries, "msg", "node stopped"); len(stopped) != 1 {
+	if stopped := targettest.With(entries, "msg", "node stopped"); len(stopped) != 1 {
 		t.Errorf("the end is told of %d times", len(stopped))
 	}
-	if r.twice > 2 {
-		t.Errorf("%d batches came twice", r.twice)
+	if r.Twice() > 2 {
+		t.Errorf("%d batches came twice", r.Twice())
 	}
 }
 

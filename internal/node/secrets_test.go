@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 	"github.com/gridmesh/gridmesh/pkg/grid"
 )
 
@@ -55,8 +56,8 @@ func TestSecretsAreNotSaid(t *testing.T) {
 	writeFile(t, tokens, gridToken+"\n")
 	writeFile(t, admins, adminToken+"\n")
 	writeFile(t, filepath.Join(dir, "receiver"), receiverToken+"\n")
-	hook := newHook(t)
-	hook.answer(http.StatusForbidden)
+	hook := targettest.NewHook(t)
+	hook.Answer(http.StatusForbidden)
 	away := fmt.Sprintf("webhook: {url: '%s/?key=%s', headers: {X-Key: %s}, tokenFile: %s}, batch: {age: 1ms}", hook.URL, receiverKey, receiverKey, filepath.Join(dir, "receiver"))
 	ca, names := authority(t), freePorts(t, 2)
 	folders := []string{certificate(t, ca, names[0]), certificate(t, ca, names[1])}

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,24 +36,12 @@ const (
 	canaryMessage  = "canary-message-5108"
 )
 
-// output is a console that a test reads.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
 // TestCanaries plants secrets wherever a user may have some, has every kind of
 // receiver fail in every way, and looks for them in all that is written: console,
 // rings, queues, what was set aside, status and metrics (faults.md 85;
 // field-history L7, L24).
 func TestCanaries(t *testing.T) {
-	dir, console := t.TempDir(), &output{}
+	dir, console := t.TempDir(), &console{}
 	s, err := Open(Options{Node: "node-0:7700", Version: "v1", Console: console, LogFormat: "json", Level: slog.LevelDebug, DataDir: filepath.Join(dir, "data")})
 	if err != nil {
 		t.Fatal(err)

@@ -1,20 +1,16 @@
 package telemetry
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // console keeps what was printed.
@@ -88,92 +84,6 @@ func apply(t *testing.T, s *System, text string) {
 	}
 }
 
-// receiver is a webhook that keeps what it gets.
-type receiver struct {
-	*httptest.Server
-
-	mu      sync.Mutex
-	status  int // that it answers; 0: 200
-	lines   []map[string]any
-	batches map[string]int // by key, how often it came
-	changed chan struct{}
-}
-
-func newReceiver(t *testing.T) *receiver {
-	t.Helper()
-	r := &receiver{batches: make(map[string]int)}
-	r.Server = httptest.NewServer(http.HandlerFunc(r.take))
-	t.Cleanup(r.Close)
-	return r
-}
-
-func (r *receiver) take(w http.ResponseWriter, q *http.Request) {
-	body, err := io.ReadAll(q.Body)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil || r.status != 0 {
-		w.WriteHeader(max(r.status, http.StatusBadRequest))
-		return
-	}
-	key := q.Header.Get("Idempotency-Key")
-	r.batches[key]++
-	if r.batches[key] == 1 {
-		r.lines = append(r.lines, parseLines(body)...)
-	}
-	if r.changed != nil {
-		close(r.changed)
-		r.changed = nil
-	}
-}
-
-func (r *receiver) answer(status int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.status = status
-}
-
-// got gives what has come. What a target gave up may come later.
-func (r *receiver) got() []map[string]any {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.lines)
-}
-
-// wait waits until enough holds of what has come.
-func (r *receiver) wait(t *testing.T, enough func([]map[string]any) bool) []map[string]any {
-	t.Helper()
-	for {
-		r.mu.Lock()
-		if lines := r.lines; enough(lines) {
-			r.mu.Unlock()
-			return lines
-		}
-		if r.changed == nil {
-			r.changed = make(chan struct{})
-		}
-		changed := r.changed
-		r.mu.Unlock()
-		select {
-		case <-changed:
-		case <-t.Context().Done():
-			t.Fatal("it has not come")
-		}
-	}
-}
-
-func parseLines(text []byte) (lines []map[string]any) {
-	in := bufio.NewScanner(bytes.NewReader(text))
-	in.Buffer(nil, 1<<21)
-	for in.Scan() {
-		var line map[string]any
-		if err := json.Unmarshal(in.Bytes(), &line); err != nil {
-			line = map[string]any{"msg": "torn: " + in.Text()}
-		}
-		lines = append(lines, line)
-	}
-	return lines
-}
-
 // readLines reads a file, and those that were rotated before it.
 func readLines(t *testing.T, path string) (lines []map[string]any) {
 	t.Helper()
@@ -187,7 +97,7 @@ func readLines(t *testing.T, path string) (lines []map[string]any) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines = append(lines, parseLines(text)...)
+		lines = append(lines, targettest.ParseLines(text)...)
 	}
 	return lines
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/gridmesh/gridmesh/internal/audit"
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // TestRemovedWhileAway: a target that is removed, or renamed, while its receiver
@@ -54,7 +55,7 @@ func TestHangingAtTheEnd(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer hangs.Close()
-	good := newReceiver(t)
+	good := targettest.NewHook(t)
 	s, console := openSystem(t, Options{})
 	apply(t, s, fmt.Sprintf(`
 logging: {targets: [{name: good, webhook: {url: %q}, batch: {age: 5m}}]}
@@ -65,7 +66,7 @@ audit: {targets: [{name: hangs, webhook: {url: %q}, batch: {age: 1ms}}]}
 	defer cancel()
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close(ctx) }()
-	got := good.wait(t, func(lines []map[string]any) bool { return len(lines) > 0 }) // else it hangs, as the other one does
+	got := good.Wait(t, func(lines []map[string]any) bool { return len(lines) > 0 }) // else it hangs, as the other one does
 	select {
 	case <-closed:
 		t.Error("it did not wait for the one that hangs")
@@ -84,7 +85,7 @@ audit: {targets: [{name: hangs, webhook: {url: %q}, batch: {age: 1ms}}]}
 // did not run, or has become one that keeps no queue, is told of once, with its
 // folder and size, and is seen until it is delivered or deleted.
 func TestQueuesOfNobody(t *testing.T) {
-	dir, hook := t.TempDir(), newReceiver(t)
+	dir, hook := t.TempDir(), targettest.NewHook(t)
 	const away = "http://127.0.0.1:1"
 	config := func(name, url string) string {
 		t := fmt.Sprintf("{targets: [{name: %s, webhook: {url: %q}, batch: {age: 1ms}}]}", name, url)

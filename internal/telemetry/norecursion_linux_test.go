@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/audit"
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // TestNoRecursion: what a target fails with is told on the console and becomes
@@ -24,8 +25,8 @@ func TestNoRecursion(t *testing.T) {
 	defer func() { _ = full.Close() }()
 	for name, to := range map[string]*os.File{"console": nil, "full console": full} {
 		t.Run(name, func(t *testing.T) {
-			hook := newReceiver(t)
-			hook.answer(http.StatusInternalServerError)
+			hook := targettest.NewHook(t)
+			hook.Answer(http.StatusInternalServerError)
 			dir := t.TempDir()
 			o := Options{DataDir: filepath.Join(dir, "data")}
 			if to != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/gridmesh/gridmesh/internal/audit"
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // TestSwapsUnderLoad: while entries flow from several callers, targets come, go
@@ -20,7 +21,7 @@ import (
 // told of (fault row 76; field-history L13, L14, L35, D2, D14).
 func TestSwapsUnderLoad(t *testing.T) {
 	const callers, swaps = 4, 60
-	dir, hook := t.TempDir(), newReceiver(t)
+	dir, hook := t.TempDir(), targettest.NewHook(t)
 	config := func(n int) string {
 		moves := fmt.Sprintf("webhook: {url: '%s', timeout: %ds}, batch: {age: 1ms}", hook.URL, 1+n%7)
 		if n%3 == 1 {
@@ -115,7 +116,7 @@ audit:
 	check("the audit that stays", 1, seen, others)
 
 	var logs, records []map[string]any
-	for _, l := range hook.got() {
+	for _, l := range hook.Lines() {
 		if _, ok := l["event"]; ok {
 			records = append(records, l)
 		} else {

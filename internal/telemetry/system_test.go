@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/audit"
+	"github.com/gridmesh/gridmesh/internal/target/targettest"
 )
 
 // TestGoesToTargets: log and audit go where the configuration says, each target
 // gets what is of its level, and the next process goes on with the ids.
 func TestGoesToTargets(t *testing.T) {
-	dir, hook := t.TempDir(), newReceiver(t)
+	dir, hook := t.TempDir(), targettest.NewHook(t)
 	config := fmt.Sprintf(`
 logging:
   targets:
@@ -39,7 +40,7 @@ audit:
 		log.Warn("three")
 		s.Audit().Add(&audit.Record{Time: time.Now(), Event: audit.EventDrain})
 		closeSystem(t, s)
-		if got := messages(parseLines([]byte(console.String()))); !slices.Equal(got, []string{"two", "three"}) {
+		if got := messages(targettest.ParseLines([]byte(console.String()))); !slices.Equal(got, []string{"two", "three"}) {
 			t.Errorf("console: %q", got)
 		}
 		for name, each := range map[string][]string{"all.log": {"one", "two", "three"}} {
@@ -60,7 +61,7 @@ audit:
 				t.Errorf("record %d has id %s", i+1, id)
 			}
 		}
-		got := hook.wait(t, func(lines []map[string]any) bool { return len(lines) >= 4*(life+1) })
+		got := hook.Wait(t, func(lines []map[string]any) bool { return len(lines) >= 4*(life+1) })
 		if !slices.Equal(messages(got), slices.Repeat([]string{"three"}, life+1)) || !slices.Equal(events(got), slices.Repeat([]string{"start", "drain", "stop"}, life+1)) {
 			t.Errorf("webhook: %v", got)
 		}
@@ -71,12 +72,12 @@ audit:
 // the end of the process, and comes then, in order (fault rows 75, 79, 83;
 // field-history D1, D4, L9).
 func TestNothingLostWhileAway(t *testing.T) {
-	dir, hook := t.TempDir(), newReceiver(t)
+	dir, hook := t.TempDir(), targettest.NewHook(t)
 	config := fmt.Sprintf(`
 logging: {targets: [{name: central, webhook: {url: '%[1]s'}, batch: {age: 1ms, entries: 7}}]}
 audit: {targets: [{name: central, policy: block, webhook: {url: '%[1]s'}, batch: {age: 1ms}}]}
 `, hook.URL)
-	hook.answer(http.StatusServiceUnavailable)
+	hook.Answer(http.StatusServiceUnavailable)
 	var want []string
 	const lives, each = 3, 50
 	for life := range lives {
@@ -95,8 +96,8 @@ audit: {targets: [{name: central, policy: block, webhook: {url: '%[1]s'}, batch:
 			cancel()
 			continue
 		}
-		hook.answer(0)
-		got := hook.wait(t, func(lines []map[string]any) bool { return len(lines) >= lives*(2*each+2)-1 })
+		hook.Answer(0)
+		got := hook.Wait(t, func(lines []map[string]any) bool { return len(lines) >= lives*(2*each+2)-1 })
 		if !slices.Equal(messages(got), want) {
 			t.Errorf("log: %q", messages(got))
 		}
@@ -257,8 +258,8 @@ func TestFileChangesHands(t *testing.T) {
 // TestComesBack: a target that was removed while its receiver was away, and is
 // added again, delivers what it had on disk.
 func TestComesBack(t *testing.T) {
-	hook := newReceiver(t)
-	hook.answer(http.StatusBadGateway)
+	hook := targettest.NewHook(t)
+	hook.Answer(http.StatusBadGateway)
 	s, _ := openSystem(t, Options{DataDir: t.TempDir()})
 	config := fmt.Sprintf("logging: {targets: [{name: a, webhook: {url: '%s'}, batch: {age: 1ms}}]}", hook.URL)
 	for n := range 5 {
@@ -268,8 +269,8 @@ func TestComesBack(t *testing.T) {
 			apply(t, s, "{}")
 		}
 	}
-	hook.answer(0)
-	got := hook.wait(t, func(lines []map[string]any) bool { return len(lines) >= 5 })
+	hook.Answer(0)
+	got := hook.Wait(t, func(lines []map[string]any) bool { return len(lines) >= 5 })
 	if got := messages(got); !slices.Equal(got, []string{"0", "1", "2", "3", "4"}) {
 		t.Errorf("%q", got)
 	}
@@ -278,7 +279,7 @@ func TestComesBack(t *testing.T) {
 // TestIDsLost: where the data directory has lost how far ids were given, as
 // after a loss of power, no entry is taken for one that was delivered.
 func TestIDsLost(t *testing.T) {
-	dir, hook := t.TempDir(), newReceiver(t)
+	dir, hook := t.TempDir(), targettest.NewHook(t)
 	config := fmt.Sprintf(`
 logging: {targets: [{name: a, webhook: {url: '%[1]s'}, batch: {age: 1ms}}]}
 audit: {targets: [{name: a, webhook: {url: '%[1]s'}, batch: {age: 1ms}}, {name: b, file: {path: %[2]s/audit.log}}]}
@@ -291,7 +292,7 @@ audit: {targets: [{name: a, webhook: {url: '%[1]s'}, batch: {age: 1ms}}, {name: 
 			s.Audit().Add(&audit.Record{Time: time.Now(), Event: audit.EventDrain})
 		}
 		closeSystem(t, s)
-		got := hook.wait(t, func(lines []map[string]any) bool { return len(lines) >= 42*(life+1) })
+		got := hook.Wait(t, func(lines []map[string]any) bool { return len(lines) >= 42*(life+1) })
 		if m, e := messages(got), events(got); len(m) != 20*(life+1) || len(e) != 22*(life+1) || slices.Contains(e, audit.EventGap) {
 			t.Errorf("life %d: %d entries, %q", life, len(m), e)
 		}
@@ -307,13 +308,13 @@ audit: {targets: [{name: a, webhook: {url: '%[1]s'}, batch: {age: 1ms}}, {name: 
 // TestOptionalFiles: files that may be absent count as not given while they are,
 // and have the target made anew when they come.
 func TestOptionalFiles(t *testing.T) {
-	dir, hook := t.TempDir(), newReceiver(t)
+	dir, hook := t.TempDir(), targettest.NewHook(t)
 	config := fmt.Sprintf(`logging: {targets: [{name: a, optionalFiles: true, webhook: {url: '%s',
   caFile: %[2]s/ca, certFile: %[2]s/crt, keyFile: %[2]s/key, tokenFile: %[2]s/token}, batch: {age: 1ms}}]}`, hook.URL, dir)
 	s, _ := openSystem(t, Options{})
 	apply(t, s, config)
 	info(s, "one")
-	hook.wait(t, func(lines []map[string]any) bool { return len(lines) == 1 })
+	hook.Wait(t, func(lines []map[string]any) bool { return len(lines) == 1 })
 	before := s.Log().Outputs()[1].Target
 	apply(t, s, config)
 	if s.Log().Outputs()[1].Target != before {
@@ -327,7 +328,7 @@ func TestOptionalFiles(t *testing.T) {
 		t.Error("there is a token now, and it is the same target")
 	}
 	info(s, "two")
-	hook.wait(t, func(lines []map[string]any) bool { return len(lines) == 2 })
+	hook.Wait(t, func(lines []map[string]any) bool { return len(lines) == 2 })
 }
 
 // TestAuditIsTurnedOff: who takes all targets away from an audit ends it for all
