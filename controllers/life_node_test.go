@@ -35,7 +35,8 @@ type lifeNode struct {
 	name string // in the list
 	ip   string
 
-	server *http.Server
+	secure bool
+	server *http.Server // its TLSConfig is its own once it serves
 	served chan struct{}
 
 	mu    sync.Mutex // protects what follows
@@ -47,7 +48,7 @@ type lifeNode struct {
 
 // startNode starts the node of a pod on its address.
 func (l *life) startNode(p *corev1.Pod, grid types.NamespacedName, service, ip string, port int32, secure bool) *lifeNode {
-	n := &lifeNode{l: l, grid: grid, ip: ip, name: names.Peer(p.Name, service, p.Namespace, port), served: make(chan struct{}), life: 1}
+	n := &lifeNode{l: l, grid: grid, ip: ip, secure: secure, name: names.Peer(p.Name, service, p.Namespace, port), served: make(chan struct{}), life: 1}
 	listener, err := new(net.ListenConfig).Listen(l.Context(), "tcp", net.JoinHostPort(ip, strconv.Itoa(lifePort)))
 	if err != nil {
 		l.Fatal(err)
@@ -93,7 +94,7 @@ func (n *lifeNode) mount() {
 		_ = n.take(document, mounted)
 	}
 	var s corev1.Secret
-	if n.server.TLSConfig == nil || !n.l.get(names.TLSSecret(n.grid.Name), &s) {
+	if !n.secure || !n.l.get(names.TLSSecret(n.grid.Name), &s) {
 		return
 	}
 	pair, err := tls.X509KeyPair(s.Data[names.KeyCert], s.Data[names.KeyKey])

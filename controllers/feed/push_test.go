@@ -2,6 +2,7 @@ package feed
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func withNodes(t *testing.T, count int, authority *certs.Authority, adopted bool
 		Data:       map[string][]byte{names.KeyCA: authority.PEM},
 	})
 	for i := range count {
-		ip := fmt.Sprintf("127.78.0.%d", i+1)
+		ip := fmt.Sprintf("127.%d.0.%d", 64+os.Getpid()%128, i+1)
 		pod := fmt.Sprintf("demo-%d", i)
 		n := startNodeAt(t, fmt.Sprintf("%s:%d", ip, testAdminPort), pod, authority, names.Host(pod, "demo", g.key.Namespace))
 		n.set(func(n *fakeNode) {
