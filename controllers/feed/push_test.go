@@ -130,6 +130,7 @@ func TestFeedRotates(t *testing.T) {
 	if !said["announcing"] || !said["signing"] {
 		t.Errorf("people were told %v", said)
 	}
+	g.mount() // it may have ended after the last time
 	eventually(t, "all have the last list", func() bool {
 		s := f.State(g.key)
 		return s.Acks["demo-0"].Epoch == s.Epoch && s.Acks["demo-1"].Epoch == s.Epoch && s.Acks["demo-0"].Err == ""
