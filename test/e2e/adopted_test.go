@@ -16,6 +16,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/gridmesh/gridmesh/api/v1alpha1"
 )
@@ -121,30 +122,43 @@ func deletedAndMadeAgain(s *suite, t *testing.T) {
 		t.Fatal(err)
 	}
 	grid := &v1alpha1.Grid{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}}
-	if err := s.client.Delete(t.Context(), grid); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the Grid to be gone", func(ctx context.Context) error {
-		if err := s.get(ctx, grid); err == nil {
-			return errors.New("it is there")
+	again := func(nodes int32) {
+		t.Helper()
+		s.create(t, &v1alpha1.Grid{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"},
+			Spec:       v1alpha1.GridSpec{StatefulSetRef: &v1alpha1.StatefulSetReference{Name: "web"}},
+		})
+		s.formed(t, namespace, "web", nodes)
+		change(t, s, web(namespace), func(set *appsv1.StatefulSet) { set.Spec.Replicas = new(nodes + 1) })
+		s.formed(t, namespace, "web", nodes+1)
+		after, err := s.ack(t.Context(), namespace, "web-0")
+		if err != nil || after.MeshID != before.MeshID || after.Epoch <= before.Epoch || fmt.Sprint(after.Keys) != fmt.Sprint(before.Keys) {
+			t.Errorf("mesh %s, epoch %d, keys %v before, and %s, %d, %v after: %v", before.MeshID, before.Epoch, before.Keys, after.MeshID, after.Epoch, after.Keys, err)
 		}
-		return nil
-	})
+		before = after
+	}
+	gone := func(object client.Object) {
+		t.Helper()
+		if err := s.client.Delete(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it to be gone", func(ctx context.Context) error {
+			if err := s.get(ctx, object); err == nil {
+				return errors.New("it is there")
+			}
+			return nil
+		})
+	}
+	gone(grid)
 	s.kubectl(t, "rollout", "restart", "statefulset/web", "--namespace", namespace)
 	s.kubectl(t, "rollout", "status", "statefulset/web", "--namespace", namespace, "--timeout", hang.String())
 	s.linked(t, namespace, "web", 3)
+	again(3)
 
-	s.create(t, &v1alpha1.Grid{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"},
-		Spec:       v1alpha1.GridSpec{StatefulSetRef: &v1alpha1.StatefulSetReference{Name: "web"}},
-	})
-	s.formed(t, namespace, "web", 3)
-	change(t, s, web(namespace), func(set *appsv1.StatefulSet) { set.Spec.Replicas = new(int32(4)) })
-	s.formed(t, namespace, "web", 4)
-	after, err := s.ack(t.Context(), namespace, "web-0")
-	if err != nil || after.MeshID != before.MeshID || after.Epoch <= before.Epoch || fmt.Sprint(after.Keys) != fmt.Sprint(before.Keys) {
-		t.Errorf("mesh %s, epoch %d, keys %v before, and %s, %d, %v after: %v", before.MeshID, before.Epoch, before.Keys, after.MeshID, after.Epoch, after.Keys, err)
-	}
+	// Without its ConfigMap, too, nobody but the pods knows their last list.
+	gone(&v1alpha1.Grid{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}})
+	gone(published(namespace, "web"))
+	again(4)
 }
 
 // autoscaler is one for a Grid.
