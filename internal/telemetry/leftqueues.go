@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gridmesh/gridmesh/internal/adminapi"
 )
@@ -24,16 +25,49 @@ const (
 	queueLeft                       // no target has it, and that was told of
 )
 
+// queueStates are those of the queues on disk. They have a lock of their own:
+// whoever asks how log and audit are must not wait for a change of them, which
+// reads the disk.
+type queueStates struct {
+	mu sync.Mutex // protects of
+	of map[queue]queueState
+}
+
+func (s *queueStates) get(q queue) queueState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.of[q]
+}
+
+func (s *queueStates) set(q queue, state queueState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of[q] = state
+}
+
+// left gives those that no target has, in order.
+func (s *queueStates) left() (all []queue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for q, state := range s.of {
+		if state == queueLeft {
+			all = append(all, q)
+		}
+	}
+	slices.SortFunc(all, func(a, b queue) int { return cmp.Or(cmp.Compare(a.system, b.system), cmp.Compare(a.name, b.name)) })
+	return all
+}
+
 // lookForQueues looks for queues that no target has: of one that was renamed,
 // removed, or made one without a queue, while the program did not run.
 func (s *System) lookForQueues(system string, now map[string]made) {
 	for name, m := range now {
 		if m.of.queues() {
-			s.queues[queue{system, name}] = queueUsed
+			s.queues.set(queue{system, name}, queueUsed)
 		}
 	}
 	for _, name := range s.queuesOnDisk(system) {
-		if q := (queue{system, name}); s.queues[q] == 0 {
+		if q := (queue{system, name}); s.queues.get(q) == 0 {
 			s.look(q)
 		}
 	}
@@ -49,13 +83,13 @@ func (s *System) look(q queue) {
 	waits := s.queued(dir).Bytes
 	size, kept := onDisk(dir)
 	if waits == 0 && !kept {
-		s.queues[q] = queueIdle
+		s.queues.set(q, queueIdle)
 		return
 	}
-	if s.queues[q] == queueLeft {
+	if s.queues.get(q) == queueLeft {
 		return
 	}
-	s.queues[q] = queueLeft
+	s.queues.set(q, queueLeft)
 	s.log.Console().Warn("queue on disk without a target: it is delivered once there is one of its name that has a queue, or delete the folder",
 		"system", q.system, "target", q.name, "folder", dir, "waiting_bytes", waits, "bytes", size)
 }
@@ -78,18 +112,10 @@ func onDisk(dir string) (size int64, kept bool) {
 
 // leftQueues gives the queues that no target has, as large as they are now.
 func (s *System) leftQueues() (all []adminapi.LeftQueue) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for q, state := range s.queues {
-		if state != queueLeft {
-			continue
-		}
+	for _, q := range s.queues.left() {
 		if size, _ := onDisk(s.folder(q)); size > 0 {
 			all = append(all, adminapi.LeftQueue{System: q.system, Name: q.name, Folder: s.folder(q), Bytes: size})
 		}
 	}
-	slices.SortFunc(all, func(a, b adminapi.LeftQueue) int {
-		return cmp.Or(cmp.Compare(a.System, b.System), cmp.Compare(a.Name, b.Name))
-	})
 	return all[:min(len(all), 2*maxTargets)]
 }

@@ -3,7 +3,10 @@ package telemetry
 import (
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // TestCut: a sentence that a receiver wrote is cut between letters.
@@ -14,4 +17,35 @@ func TestCut(t *testing.T) {
 			t.Errorf("%d bytes of %d: %q", len(got), len(words), got)
 		}
 	}
+}
+
+// TestStatusDuringAChange: how log and audit are is told while a change of where
+// they go hangs, as on a disk that does.
+func TestStatusDuringAChange(t *testing.T) {
+	s, _ := openSystem(t, Options{DataDir: t.TempDir()})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		s.Status()
+		for metrics := range gather(s) {
+			_ = metrics
+		}
+	}()
+	select {
+	case <-told:
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for the change")
+	}
+}
+
+// gather gives the metrics of a system.
+func gather(s *System) <-chan prometheus.Metric {
+	to := make(chan prometheus.Metric)
+	go func() {
+		defer close(to)
+		s.Collector().Collect(to)
+	}()
+	return to
 }

@@ -61,7 +61,7 @@ type System struct {
 	logs   map[string]made // by name
 	audits map[string]made
 	seqs   map[string]*target.Sequence // of the log's targets by name, those that are ending included
-	queues map[queue]queueState        // on disk
+	queues queueStates                 // on disk; locked by itself
 	closed bool
 	begun  bool // the audit has, and has not been turned off
 
@@ -79,7 +79,7 @@ type made struct {
 // Open opens log and audit, with no target yet but the console. Close it.
 func Open(o Options) (*System, error) {
 	s := &System{
-		o: o, console: target.NewConsole(o.Console), level: o.Level, seqs: make(map[string]*target.Sequence), queues: make(map[queue]queueState),
+		o: o, console: target.NewConsole(o.Console), level: o.Level, seqs: make(map[string]*target.Sequence), queues: queueStates{of: make(map[queue]queueState)},
 	}
 	s.left.init()
 	terminal := logger.IsTerminal(o.Console)
@@ -218,7 +218,7 @@ func (s *System) follow(system string, m made, now map[string]made) {
 	}
 	if removed := s.left.last(system, m.of.Name); removed != nil {
 		m.target.Follow(removed)
-		s.queues[queue{system, m.of.Name}] = queueUsed
+		s.queues.set(queue{system, m.of.Name}, queueUsed)
 	}
 }
 
