@@ -31,8 +31,8 @@ import (
 
 var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$") //nolint:gocritic // each line has a beginning, with (?m)
 
-// foreign begins examples that are for somebody else to read.
-var foreign = regexp.MustCompile(`^# [a-z]+\.yaml\b`)
+// foreign begins examples that are for somebody else to read, Helm included.
+var foreign = regexp.MustCompile(`^# ([a-z]+\.yaml\b|helm )`)
 
 // dataDir is the setting of a node beside those that are read here.
 var dataDir = regexp.MustCompile(`(?m)^data-dir: .*\n`)
