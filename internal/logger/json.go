@@ -133,7 +133,7 @@ func (e *encoder) value(v slog.Value) {
 	case slog.KindBool:
 		e.buf = strconv.AppendBool(e.buf, v.Bool())
 	case slog.KindDuration:
-		e.buf = append(append(append(e.buf, '"'), v.Duration().String()...), '"')
+		e.buf = append(entry.AppendDuration(append(e.buf, '"'), v.Duration()), '"')
 	case slog.KindTime:
 		e.buf = append(entry.AppendTime(append(e.buf, '"'), v.Time()), '"')
 	default:
