@@ -66,7 +66,7 @@ func holdLocked() error {
 		if ports.held != nil {
 			return nil
 		}
-		ports.base = first + block*rand.IntN((last-first)/block) //nolint:gosec // not a secret
+		ports.base = first + block*rand.IntN((last-first)/block)
 		ports.held, _ = listen(at(ports.base))
 	}
 	return errors.New("all blocks of ports are taken")

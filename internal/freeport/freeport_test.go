@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	addrs, err := Addrs(block - 1)
-	fmt.Println(strings.Join(addrs, " "), err)
+	fmt.Fprintln(os.Stdout, strings.Join(addrs, " "), err)
 	_, _ = os.Stdin.Read(make([]byte, 1))
 }
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -181,7 +183,9 @@ func TestTailsOfOtherReleases(t *testing.T) {
 	t.Cleanup(func() {
 		_ = manager.Close()
 		_ = server.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 	if err := manager.SetPeers(all); err != nil {
 		t.Fatal(err)

@@ -19,14 +19,16 @@ func TestForgetsWhomItFollowed(t *testing.T) {
 			Sink: func() (Sink, error) { return r, nil }, Gap: func(Missing) []byte { return []byte("{}") },
 		})
 	}
-	first := open()
-	first.Start(nil)
-	before := weak.Make(first)
-	second := open()
-	second.Follow(first)
-	second.Start(nil)
-	first.Close(context.Background())
-	first = nil
+	follow := func() (before weak.Pointer[Target], second *Target) { // which returns, so that nobody here holds the first
+		first := open()
+		first.Start(nil)
+		second = open()
+		second.Follow(first)
+		second.Start(nil)
+		first.Close(context.Background())
+		return weak.Make(first), second
+	}
+	before, second := follow()
 	deadline := time.Now().Add(time.Minute)
 	for before.Value() != nil {
 		if time.Now().After(deadline) {

@@ -3,6 +3,7 @@ package target
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -167,7 +168,7 @@ func (t *Target) inherit(before *Target, take func([]spool.Entry) bool) bool {
 	left := t.leftover
 	if old := before.unread; old.Dir != "" && old.Dir != t.o.Spool.Dir && !t.empty(old, take) {
 		t.unread = old
-		t.leftover = append(left, before.leftover...) // what take has left of the spool is still there
+		t.leftover = slices.Concat(left, before.leftover) // what take has left of the spool is still there
 		return false
 	}
 	return take(before.leftover)

@@ -68,8 +68,8 @@ audit: {targets: [{name: hangs, webhook: {url: %q}, batch: {age: 1ms}}]}
 	go func() { closed <- s.Close(ctx) }()
 	got := good.Wait(t, func(lines []map[string]any) bool { return len(lines) > 0 }) // else it hangs, as the other one does
 	select {
-	case <-closed:
-		t.Error("it did not wait for the one that hangs")
+	case err := <-closed:
+		t.Errorf("it did not wait for the one that hangs: %v", err)
 	default:
 		cancel() // the time is over
 		if err := <-closed; err != nil {

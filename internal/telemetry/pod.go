@@ -27,7 +27,8 @@ func writable(dir string) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", nil
 	case err != nil:
-		return "", fmt.Errorf("what receivers have not taken waits in memory, and ends with the process; mount a volume at %s that the pod may write to (fsGroup): %w", dir, err)
+		return "", fmt.Errorf("what receivers have not taken waits in memory, and ends with the process; "+
+			"mount a volume at %s that the pod may write to (fsGroup): %w", dir, err)
 	}
 	_ = errors.Join(f.Close(), os.Remove(name)) // it is empty
 	return dir, nil

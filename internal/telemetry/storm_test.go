@@ -78,7 +78,7 @@ func parseItem(line []byte) item {
 	return it
 }
 
-func (l *ledger) fail(format string, args ...any) {
+func (l *ledger) failf(format string, args ...any) {
 	if len(l.wrong) < 10 {
 		l.wrong = append(l.wrong, l.name+": "+fmt.Sprintf(format, args...))
 	}
@@ -94,14 +94,14 @@ func (l *ledger) take(body []byte, life, conf int) {
 		it := parseItem(line)
 		switch {
 		case it.first == 0 || it.last < it.first:
-			l.fail("a line is %s", line)
+			l.failf("a line is %s", line)
 			return
 		case it.first == l.next:
 		case first && it.first < l.next && it.first >= l.from && (life != l.life || conf != l.conf):
 			l.again++
 			l.twice += int(l.next - it.first)
 		default:
-			l.fail("%d comes where %d should; the batch before began at %d, life %d after %d, configuration %d after %d",
+			l.failf("%d comes where %d should; the batch before began at %d, life %d after %d, configuration %d after %d",
 				it.first, l.next, l.from, life, l.life, conf, l.conf)
 		}
 		if first {
@@ -126,7 +126,7 @@ func (l *ledger) see(id uint64, it item) {
 		}
 	case it.what:
 	default:
-		l.fail("id %d is %d, and was %d", id, it.what, l.seen[id])
+		l.failf("id %d is %d, and was %d", id, it.what, l.seen[id])
 	}
 }
 

@@ -233,9 +233,11 @@ func (c *Config) checkDisk(disk bool) error {
 	}
 	var p problems
 	c.each(func(t *Target, at string) {
-		p.only(t.Policy == PolicyBlock && t.File == nil, at+".policy", "block has calls wait until their records are on disk; set data-dir, which says on which, or in a pod mount a volume at "+podDataDir)
+		p.only(t.Policy == PolicyBlock && t.File == nil, at+".policy",
+			"block has calls wait until their records are on disk; set data-dir, which says on which, or in a pod mount a volume at "+podDataDir)
 		p.only(t.Spool.MaxBytes > maxMemory, at+".spool.maxBytes",
-			fmt.Sprintf("it is %v; without a data-dir (in a pod, a volume at %s) entries wait in memory, and allowed are %v", t.Spool.MaxBytes, podDataDir, Size(maxMemory)))
+			fmt.Sprintf("it is %v; without a data-dir (in a pod, a volume at %s) entries wait in memory, and allowed are %v",
+				t.Spool.MaxBytes, podDataDir, Size(maxMemory)))
 	})
 	return p.err()
 }

@@ -25,17 +25,17 @@ const victimVariable = "GRIDMESH_TEST_VICTIM"
 // blocks and one that drops, while their configuration changes. Some of what it
 // does is logged, too.
 type victim struct {
-	Dir     string // of its data
-	State   string // file of a byte for each call: what has become of it
-	URL     string // of the receiver
-	Life    int    // how many processes there were before
-	Calls   int    // in all lives together, numbered from 1
-	Callers int
-	Batch   int // entries, at most
+	Dir     string `json:"dir"`   // of its data
+	State   string `json:"state"` // file of a byte for each call: what has become of it
+	URL     string `json:"url"`   // of the receiver
+	Life    int    `json:"life"`  // how many processes there were before
+	Calls   int    `json:"calls"` // in all lives together, numbered from 1
+	Callers int    `json:"callers"`
+	Batch   int    `json:"batch"` // entries, at most
 
-	From  int    // the call from which on it counts steps; 0: from its start
-	Steps int64  // it ends itself in the one of this number; 0: never
-	How   string // before that step, after it, or in the middle
+	From  int    `json:"from"`  // the call from which on it counts steps; 0: from its start
+	Steps int64  `json:"steps"` // it ends itself in the one of this number; 0: never
+	How   string `json:"how"`   // before that step, after it, or in the middle
 }
 
 // What has become of a call.

@@ -181,7 +181,7 @@ func TestHanging(t *testing.T) {
 	}
 }
 
-// opens opens a sink for the tests that all share which post.
+// opens makes a sink for the tests that all share which post.
 func opens(o targettest.Options) (target.Sink, func(), error) {
 	s, err := Open(Options{URL: o.URL, TLS: o.TLS, TokenFile: o.TokenFile, Header: o.Header, Timeout: o.Timeout})
 	if err != nil {

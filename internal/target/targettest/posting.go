@@ -72,7 +72,7 @@ func serve(t *testing.T, answer http.HandlerFunc) *httptest.Server {
 	return s
 }
 
-// Answers: any 2xx is a success, what is about the entries is final, all else is
+// Answers checks that any 2xx is a success, what is about the entries is final, all else is
 // tried again, by whoever calls Send. No answer's text is in an error.
 func Answers(t *testing.T, open Open) {
 	t.Helper()
@@ -104,7 +104,7 @@ func Answers(t *testing.T, open Open) {
 	}
 }
 
-// RetryAfter: a receiver may ask for time, in seconds or with a date.
+// RetryAfter checks that a receiver may ask for time, in seconds or with a date.
 func RetryAfter(t *testing.T, open Open) {
 	t.Helper()
 	for _, code := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
@@ -129,7 +129,7 @@ func RetryAfter(t *testing.T, open Open) {
 	}
 }
 
-// BodiesAreRead: many answers, one connection, or a few: on a busy machine net/http
+// BodiesAreRead checks that many answers take one connection, or a few: on a busy machine net/http
 // gives one up whose request it is not sure to have written. Unread, 150 of the
 // answers would cost theirs.
 func BodiesAreRead(t *testing.T, open Open) {
@@ -154,7 +154,7 @@ func BodiesAreRead(t *testing.T, open Open) {
 	}
 }
 
-// MutualTLS: the receiver sees our certificate, the new one as soon as it is in
+// MutualTLS checks that the receiver sees our certificate, the new one as soon as it is in
 // the files; one that cannot prove who it is gets nothing.
 func MutualTLS(t *testing.T, open Open) {
 	t.Helper()
@@ -213,8 +213,8 @@ func MutualTLS(t *testing.T, open Open) {
 	}
 }
 
-// Checks: what cannot work is refused with the option's name, and without what
-// may be secret in it.
+// Checks sees to it that what cannot work is refused with the option's name, and
+// without what may be secret in it.
 func Checks(t *testing.T, open Open) {
 	t.Helper()
 	dir := t.TempDir()
@@ -227,7 +227,7 @@ func Checks(t *testing.T, open Open) {
 		{Options{}, "url:"},
 		{Options{URL: "ftp://host/"}, "url:"},
 		{Options{URL: "https://"}, "url:"},
-		{Options{URL: "https://user:secret@host/"}, "url: there is a password"},
+		{Options{URL: "https://user:secret@host/"}, "url: there is a password"}, //nolint:gosec // nobody's
 		{Options{URL: "https://host/secret\x7f"}, "url:"},
 		{Options{URL: "https://host", Timeout: time.Millisecond}, "timeout: it is 1ms"},
 		{Options{URL: "https://host", Header: map[string]string{"content-type": "x"}}, "header:"},
