@@ -12,4 +12,17 @@
 //
 // Log and audit share the configuration's form and the console, and nothing
 // else: no target, no lock on the way of an entry.
+//
+// # Goroutines
+//
+//	of each target     package target   end with Close, or when the target was removed
+//	a removed target   1 each           leftover.go; delivers what it holds for leftTime at most; Close waits for it
+//	Follow             1                its caller's; ends with its context
+//
+// # Locks
+//
+// System.mu has one change at a time, and is held while a change reads and writes
+// the disk; nothing on the way of an entry takes it, and nobody who asks how log
+// and audit are. Those take the locks of leftovers, queueStates and refusals, each
+// of which may be taken under System.mu and is held for a look at a map.
 package telemetry
