@@ -37,6 +37,7 @@ type run struct {
 	tallies []tally // one for each crowd, in the order given
 	elapsed time.Duration
 	used    usage
+	p99s    []float64 // of the one crowd in each turn, if it took turns
 }
 
 // calls is the number of calls of all crowds.

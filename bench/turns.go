@@ -59,14 +59,19 @@ func (r *run) add(o *run) {
 	r.used.cpu += o.used.cpu
 	r.used.allocs += o.used.allocs
 	r.used.bytes += o.used.bytes
+	r.p99s = append(r.p99s, o.p99())
 	t := &r.tallies[0]
 	t.latency.Add(o.tallies[0].latency)
 	t.calls += o.tallies[0].calls
 	t.bytes += o.tallies[0].bytes
 }
 
-// p99 of the one crowd.
+// p99 of the one crowd, over all its calls.
 func (r *run) p99() float64 { return micros(r.tallies[0].latency.Quantile(0.99)) }
+
+// turnP99 is the median of what p99 was in each turn. One moment in which the
+// machine did something else is in the p99 of all calls, and not in this.
+func (r *run) turnP99() float64 { return median(r.p99s) }
 
 // A cost is what one of something takes, all that is done behind it included.
 type cost struct{ cpuNanos, allocs float64 }
