@@ -30,6 +30,8 @@ TESTFLAGS = -count=1 -shuffle=on -timeout=20m $(if $(RUN),-run='$(RUN)')
 # Tests that run once more without the race detector, wherever they are: it
 # allocates too, and a million entries or calls take it minutes.
 PLAIN = Allocations|Soak|Mesh
+# Packages with tests that need root: the others need not be built for these.
+ROOTED = grep -lr --include='*_test.go' '^//go:build .*root' cmd internal pkg test | xargs -n 1 dirname | sort -u | sed 's,^,./,'
 
 # What tests with an API server start: found, fetched or built, where it is asked for.
 KUBE = if go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' $(PKG) | grep -q internal/envtestkit; then \
@@ -55,7 +57,7 @@ race: ## the same, and fail where the race detector does not work (it needs a C 
 	@$(MAKE) --no-print-directory test RACE=on
 test-root: ## what needs root and Linux: network namespaces, small disks
 	@[ "$$(id -u)" = 0 ] || { echo "make test-root needs root: it cuts networks of its own making (try sudo)" >&2; exit 1; }
-	@$(call GOTEST,.) -- -count=1 -timeout=20m -p=1 -tags=root -run='$(or $(RUN),^TestRoot)' $(PKG)
+	@$(call GOTEST,.) -- -count=1 -timeout=20m -p=1 -tags=root -run='$(or $(RUN),^TestRoot)' $(if $(filter ./...,$(PKG)),$$($(ROOTED)),$(PKG))
 chart-test: ## the Helm chart: lint, unit tests, snapshots, and a real API server's opinion, with Helm 3 and 4
 	@tools/chart-test
 e2e: ## the operator, the chart and the nodes on a real Kubernetes: that of KUBECONFIG, or one of its own (root, Linux); RUN='TestE2E/together/adopted'
