@@ -21,12 +21,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// freeName finds a port that nobody listens at, below those that the system
-// gives to outgoing connections.
+// given is how many names tests were given.
+var given = rand.IntN(lastPort - firstPort)
+
+// Below those that the system gives to outgoing connections, and beside those
+// that other tests take.
+const firstPort, lastPort = 32_700, 32_768
+
+// freeName finds a port that nobody listens at, and gives none twice.
 func freeName(t *testing.T) string {
 	t.Helper()
 	for {
-		name := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000))
+		given++
+		name := fmt.Sprintf("127.0.0.1:%d", firstPort+given%(lastPort-firstPort))
 		if l, err := net.Listen("tcp", name); err == nil {
 			_ = l.Close()
 			return name

@@ -45,12 +45,19 @@ type pod struct {
 	done  chan error
 }
 
-// freePort finds a port that nobody listens at, below those that the system
-// gives to outgoing connections, and beside those that other tests take.
+// given is how many ports tests were given.
+var given = rand.IntN(lastPort - firstPort)
+
+// Below those that the system gives to outgoing connections, and beside those
+// that other tests take.
+const firstPort, lastPort = 30_000, 32_700
+
+// freePort finds a port that nobody listens at, and gives none twice.
 func freePort(t *testing.T) int {
 	t.Helper()
 	for {
-		port := 30000 + rand.IntN(2700)
+		given++
+		port := firstPort + given%(lastPort-firstPort)
 		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
 			_ = l.Close()
 			return port
