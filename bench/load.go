@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +16,7 @@ import (
 type crowd struct {
 	callers int
 	size    int           // bytes of each request, and of each reply
-	pause   time.Duration // of each caller between two calls
+	pause   time.Duration // of each caller between two calls, on average: callers in step would wait for each other
 	caller  func(i int) Caller
 }
 
@@ -172,7 +173,7 @@ func (c crowd) loop(ctx context.Context, call Caller, latency *Histogram, stop *
 		latency.Record(now.Sub(began))
 		began = now // one reading of the clock serves two calls
 		if c.pause > 0 {
-			if err := pause(ctx, c.pause); err != nil {
+			if err := pause(ctx, c.pause/2+rand.N(c.pause)); err != nil {
 				return err
 			}
 			began = time.Now()

@@ -19,8 +19,8 @@ import (
 
 const (
 	loggedCallers = 16
-	loggedPause   = time.Millisecond // with it the machine has time left: what is measured is waiting, not work
-	loggedLonger  = 10               // times as long as others: each turn's p99 takes many calls
+	loggedPause   = 4 * time.Millisecond // with it the machine has time left: what is measured is waiting, not work
+	loggedLonger  = 10                   // times as long as others: each turn's p99 takes many calls
 	slowAnswer    = 5 * time.Second
 )
 
