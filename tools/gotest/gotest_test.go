@@ -50,8 +50,11 @@ func TestVerdicts(t *testing.T) {
 			body:   "func TestA(t *testing.T) { t.Log(\"words of a\") }\nfunc TestB(t *testing.T) { t.Error(\"words of b\") }",
 			args:   []string{"-shuffle=7"},
 			status: 1,
-			want:   []string{"FAILED example.test/planted TestB", "words of b", "-test.shuffle 7", `(?m)^1 passed, 1 failed, 0 skipped$`},
-			not:    []string{"words of a"},
+			want: []string{
+				"FAILED example.test/planted TestB", "-test.shuffle 7",
+				`(?m)^failed .*:\nexample\.test/planted TestB\n +planted_test\.go:[0-9]+: words of b\n1 passed, 1 failed, 0 skipped$`,
+			},
+			not: []string{"words of a"},
 		},
 		{
 			name:   "a skip without a reason",

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -28,6 +29,7 @@ type report struct {
 
 	passed, failed, skipped int
 	unexplained             []string           // skipped tests without a line in the skips file
+	words                   []string           // what failed, each with its last words
 	running                 map[string]*pkgRun // packages that have not ended yet
 }
 
@@ -93,6 +95,7 @@ func (r *report) endTest(e event, p *pkgRun) {
 		r.failed++
 		p.failed = true
 		fmt.Fprintf(r.out, "\nFAILED %s %s\n%s", e.Package, e.Test, p.output[e.Test])
+		r.words = append(r.words, e.Package+" "+e.Test+"\n"+lastWords(p.output[e.Test]))
 	case "skip":
 		r.skipped++
 		reason := reasonFor(r.allowed, e.Package, e.Test)
@@ -124,6 +127,7 @@ func (r *report) endPackage(e event, p *pkgRun) {
 			r.failed++
 			p.failed = true
 			fmt.Fprintf(r.out, "\nNOT FINISHED %s %s\n%s", e.Package, test, output)
+			r.words = append(r.words, e.Package+" "+test+", which did not end\n"+lastWords(output))
 		}
 	}
 	for line := range strings.Lines(p.output[""]) {
@@ -152,10 +156,31 @@ func closingLine(line string) bool {
 	return strings.HasPrefix(line, "ok ") || strings.HasPrefix(line, "? ") || strings.HasPrefix(line, "coverage:")
 }
 
+// maxWords is how many lines of a failed test are said again at the end.
+const maxWords = 8
+
+// said is a line that a test wrote by Error, Fatal or Log. What a test let other
+// code print stands between them, often in hundreds.
+var said = regexp.MustCompile(`^ +[A-Za-z0-9_]+\.go:[0-9]+: `)
+
+// lastWords are the last lines that a test itself has said.
+func lastWords(output string) string {
+	var words []string
+	for line := range strings.Lines(output) {
+		if said.MatchString(line) {
+			words = append(words, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return strings.Join(words[max(0, len(words)-maxWords):], "\n")
+}
+
 // close prints what a reader must not miss, then the counts alone on the last
 // line; ok is false when anything failed, was skipped unexplained, or nothing
 // ran.
 func (r *report) close() (ok bool) {
+	if len(r.words) > 0 {
+		fmt.Fprintf(r.out, "\nfailed (all that they printed stands above):\n%s\n", strings.Join(r.words, "\n"))
+	}
 	if len(r.unexplained) > 0 {
 		fmt.Fprintf(r.out, "\nskipped without a reason in the skips file (make it run, or add a line with the reason):\n\t%s\n",
 			strings.Join(r.unexplained, "\n\t"))
