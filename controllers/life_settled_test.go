@@ -143,10 +143,13 @@ func (l *life) restless(g *living) string {
 		}
 	}
 	l.mu.Lock()
-	newest, forgotten := l.lists[list.MeshID], l.forgotten[g.name]
+	newest := list.Epoch
+	if lists := l.lists[list.MeshID]; lists != nil && !l.forgotten[g.name] {
+		newest = lists.epoch
+	}
 	l.mu.Unlock()
-	if newest != nil && list.Epoch < newest.epoch && !forgotten {
-		return fmt.Sprintf("its list has epoch %d, and there was %d", list.Epoch, newest.epoch)
+	if list.Epoch < newest {
+		return fmt.Sprintf("its list has epoch %d, and there was %d", list.Epoch, newest)
 	}
 	if why := l.unlisted(g, &set, list.Names); why != "" {
 		return why
