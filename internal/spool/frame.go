@@ -8,11 +8,11 @@ import (
 
 // A segment begins with magic, whose last byte is the version of its format.
 // Frames follow: length and gap bit (4 bytes), CRC-32C (4), id (8), time of
-// entry in nanoseconds (8), data; little endian. The checksum also covers the
+// entry in nanoseconds (8), data; little endian. The checksum begins with the
 // segment's number, so that what a disk has kept of one file is never taken for
 // an entry of another.
 const (
-	magic     = "gridspl\x01"
+	magic     = "gridspl\x02"
 	headBytes = int64(len(magic))
 	frameHead = 24
 	gapBit    = 1 << 31
@@ -46,11 +46,10 @@ func appendFrame(b []byte, segment uint64, e Entry, at time.Time) []byte {
 	return b
 }
 
-// checksum of a whole frame, its own four bytes left out.
+// checksum of a whole frame, its own four bytes left out. The segment's number is
+// what it begins with, so that it takes part without being written anywhere.
 func checksum(segment uint64, frame []byte) uint32 {
-	number := binary.LittleEndian.AppendUint64(make([]byte, 0, 8), segment)
-	sum := crc32.Update(crc32.Checksum(number, castagnoli), castagnoli, frame[:4])
-	return crc32.Update(sum, castagnoli, frame[8:])
+	return crc32.Update(crc32.Update(uint32(segment), castagnoli, frame[:4]), castagnoli, frame[8:])
 }
 
 // frameLength gives the length of the frame that begins with head, or 0 if none

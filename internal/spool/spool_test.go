@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gridmesh/gridmesh/internal/fsys/crashfs"
 )
@@ -459,6 +460,20 @@ func TestRoomAgain(t *testing.T) {
 		told = next - 1
 		if err := q.Append([]Entry{{ID: next, Data: make([]byte, 39<<10)}}, false); err == nil {
 			t.Error("there cannot be room for that")
+		}
+	}
+}
+
+// TestFrame looks that a frame is read in its own segment only, and costs no
+// allocation.
+func TestFrame(t *testing.T) {
+	buf, entry, now := make([]byte, 0, 1<<10), Entry{ID: 7, Data: []byte("entry")}, time.Now()
+	if n := testing.AllocsPerRun(1000, func() { buf = appendFrame(buf[:0], 1, entry, now) }); n > 0 {
+		t.Errorf("a frame allocates %v times", n)
+	}
+	for segment := range uint64(4) {
+		if e, ok := parseFrame(segment, buf); ok != (segment == 1) || ok && string(e.Data) != "entry" {
+			t.Errorf("read in segment %d: %v %+v", segment, ok, e)
 		}
 	}
 }
