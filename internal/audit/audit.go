@@ -75,7 +75,7 @@ func (a *Audit) TargetOptions(o target.Options) target.Options {
 	o.Run, o.WithIDs, o.HaveIDs = a.seq.Run(), true, true
 	o.Issued = a.seq.Last()
 	o.Gap, o.Report = gap(a.node), a.o.Report
-	o.Key = a.o.Node + "/audit"
+	o.Origin = a.o.Node + "/audit"
 	return o
 }
 

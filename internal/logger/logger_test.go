@@ -250,7 +250,7 @@ func (c *collector) target(l *Log, name string) *target.Target {
 func (c *collector) targetOf(l *Log, name string, seq *target.Sequence) *target.Target {
 	return target.New(target.Options{
 		Name: name, Kind: "test", Sink: func() (target.Sink, error) { return c, nil }, Sequence: seq, WithIDs: true,
-		BatchAge: time.Millisecond, Gap: Gap(false, false), Report: l.Console(), Key: name,
+		BatchAge: time.Millisecond, Gap: Gap(false, false), Report: l.Console(), Origin: name,
 		Buffer: 16 << 20, // a machine that is busy elsewhere drops nothing
 	})
 }

@@ -2,7 +2,6 @@ package target
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/spool"
@@ -42,7 +41,7 @@ func (d *delivery) all(entries []spool.Entry) []spool.Entry {
 			l.done = entries[len(entries)-1].ID
 			continue
 		}
-		err := d.send(Batch{Key: fmt.Sprintf("%s/%s-%d-%d", t.o.Key, t.o.Run, items[0].ID, items[len(items)-1].ID), Items: items})
+		err := d.send(Batch{Origin: t.o.Origin, Run: t.o.Run, Items: items})
 		switch rejected := (*Rejected)(nil); {
 		case err == nil:
 			l.delivered()

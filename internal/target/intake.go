@@ -280,11 +280,15 @@ func (t *Target) gather(age time.Duration, tick <-chan time.Time, onTick func())
 		}
 		break
 	}
-	if age == 0 {
+	if age <= 0 {
 		return true
 	}
-	timer := time.NewTimer(age)
-	defer timer.Stop()
+	if t.clock == nil {
+		t.clock = time.NewTimer(age)
+	} else {
+		t.clock.Reset(age)
+	}
+	defer t.clock.Stop()
 	for {
 		if staged, n := t.stage.size(); staged >= t.stage.enoughBytes || n >= t.stage.enough {
 			return true
@@ -292,7 +296,7 @@ func (t *Target) gather(age time.Duration, tick <-chan time.Time, onTick func())
 		select {
 		case <-t.stopping:
 			return false
-		case <-timer.C:
+		case <-t.clock.C:
 			return true
 		case <-t.stage.wake:
 		}

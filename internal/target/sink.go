@@ -18,12 +18,17 @@ type Sink interface {
 	Close() error
 }
 
-// Batch is some entries in their order.
+// Batch is some entries in their order, one at least.
 type Batch struct {
-	// Key is the same whenever the same entries are sent, so that a receiver
-	// knows a batch that it has seen.
-	Key   string
-	Items []Item
+	Origin string // who sends it, such as node-0:7700/audit: ids are unique there
+	Run    string // stands in front of the ids of Items
+	Items  []Item
+}
+
+// Key is the same whenever the same entries are sent, so that a receiver knows a
+// batch that it has seen.
+func (b *Batch) Key() string {
+	return fmt.Sprintf("%s/%s-%d-%d", b.Origin, b.Run, b.Items[0].ID, b.Items[len(b.Items)-1].ID)
 }
 
 // Item is one entry: a JSON object without a newline, or a line of text without

@@ -42,8 +42,8 @@ type Options struct {
 	// WithIDs has each entry carry its id, as its first key. They are put in here,
 	// unless HaveIDs says that whoever pushes has done so.
 	WithIDs, HaveIDs bool
-	// Key begins the keys of batches: who sends them.
-	Key string
+	// Origin says in batches who sends them.
+	Origin string
 
 	// A batch ends at so many entries, so many bytes, or when its first entry
 	// has waited for Age. Defaults 1000, 1 MiB and a second; a negative Age
@@ -83,11 +83,11 @@ const (
 	defaultBatchBytes = 1 << 20
 	defaultBatchAge   = time.Second
 
-	gatherFor   = 5 * time.Millisecond // how long calls gather before one write takes them all
-	gatherBytes = 64 << 10             // or until they are so many bytes
-	gatherCount = 1 << 30              // however many entries
-	chunkBytes  = 256 << 10            // of one write to a spool
-	syncEvery   = time.Second          // of a spool that does not block
+	gatherFor   = 20 * time.Millisecond // how long calls gather before one write takes them all: each wakes a core
+	gatherBytes = 64 << 10              // or until they are so many bytes
+	gatherCount = 1 << 30               // however many entries
+	chunkBytes  = 256 << 10             // of one write to a spool
+	syncEvery   = time.Second           // of a spool that does not block
 )
 
 // Target takes entries without ever waiting and delivers them in order, on
@@ -110,6 +110,7 @@ type Target struct {
 	stopSend  context.CancelFunc // ends it
 	follows   *Target            // was removed before this one came; nil: none was, or this one runs
 	first     bool               // no target before this one has got as far as to begin; of run
+	clock     *time.Timer        // of gather, which has it again and again; of run
 	absent    uint64             // ids up to this one were given while it was not there; 0: none; of run
 	began     bool               // it knows what the receiver knows; read by an heir, after done
 	done      chan struct{}      // closed when the goroutines have ended

@@ -52,7 +52,7 @@ func (r *receiver) Send(ctx context.Context, b Batch) error {
 			return err
 		}
 	}
-	r.keys = append(r.keys, b.Key)
+	r.keys = append(r.keys, b.Key())
 	r.sizes = append(r.sizes, len(b.Items))
 	for _, item := range b.Items {
 		r.lines = append(r.lines, string(item.Data))
@@ -151,7 +151,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) options(r Sink) Options {
 	return Options{
-		Name: "test", Kind: "fake", Sequence: w.seq, WithIDs: true, Key: "node/log/test",
+		Name: "test", Kind: "fake", Sequence: w.seq, WithIDs: true, Origin: "node/log/test",
 		Sink: func() (Sink, error) { return r, nil },
 		Gap:  gapLine, Report: slog.New(slog.NewTextHandler(&w.console, nil)),
 	}

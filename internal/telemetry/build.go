@@ -115,7 +115,7 @@ func orNil[S target.Sink](sink S, err error) (target.Sink, error) {
 func (s *System) logTarget(t *Target, seq *target.Sequence) *target.Target {
 	text := t.text()
 	o := s.options(t, dirLog)
-	o.Sequence, o.WithIDs, o.Key = seq, !text, s.o.Node+"/log/"+t.Name
+	o.Sequence, o.WithIDs, o.Origin = seq, !text, s.o.Node+"/log/"+t.Name
 	o.Gap, o.Report = logger.Gap(text, false), s.log.Console().With("system", dirLog)
 	return target.New(o)
 }

@@ -47,7 +47,7 @@ func open(t *testing.T, o Options) *Sink {
 }
 
 func batch(first, last uint64) target.Batch {
-	b := target.Batch{Key: "k"}
+	b := target.Batch{Origin: "k"}
 	for id := first; id <= last; id++ {
 		b.Items = append(b.Items, target.Item{ID: id, Data: fmt.Appendf(nil, `{"id":"%s","time":"2026-03-01T10:00:00.000000001Z"}`, target.FormatID("0192f3a4b5c6", id))})
 	}
@@ -248,7 +248,7 @@ func TestEntryWithoutID(t *testing.T) {
 	s := open(t, Options{Brokers: c.ListenAddrs(), Topic: topic, Key: "node-0:7700"})
 	before := time.Now().Add(-time.Second)
 	for _, text := range []string{`{"event":"start"}`, "a line of text"} {
-		if err := s.Send(t.Context(), target.Batch{Key: "k", Items: []target.Item{{ID: 1, Data: []byte(text)}}}); err != nil {
+		if err := s.Send(t.Context(), target.Batch{Origin: "k", Items: []target.Item{{ID: 1, Data: []byte(text)}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +63,7 @@ func (s *Sink) convert(ctx context.Context, b target.Batch) []sdklog.Record {
 	clear(s.records.records)
 	s.records.records = s.records.records[:0]
 	for _, item := range b.Items {
-		r, span := record(item, path.Dir(b.Key))
+		r, span := record(item, b.Origin)
 		s.logger.Emit(trace.ContextWithSpanContext(ctx, span), r)
 	}
 	return s.records.records

@@ -15,11 +15,11 @@ import (
 )
 
 // send sends entries and gives the records that arrive.
-func send(t *testing.T, o Options, key string, entries ...string) []*logspb.LogRecord {
+func send(t *testing.T, o Options, origin string, entries ...string) []*logspb.LogRecord {
 	t.Helper()
 	url, requests := serve(t, takes)
 	o.URL = url
-	b := target.Batch{Key: key}
+	b := target.Batch{Origin: origin, Run: "0192f3a4b5c6"}
 	for i, e := range entries {
 		b.Items = append(b.Items, target.Item{ID: uint64(i + 1), Data: []byte(e)})
 	}
@@ -32,7 +32,7 @@ func send(t *testing.T, o Options, key string, entries ...string) []*logspb.LogR
 // TestLogEntry: each field of an entry of the log in its place.
 func TestLogEntry(t *testing.T) {
 	silence(t)
-	r := send(t, Options{}, "node-0/central/1-1-1", `{"id":"0192f3a4b5c6-0000000000000001","time":"2026-03-01T10:00:00.000000001Z","level":"WARN",`+
+	r := send(t, Options{}, "node-0/central", `{"id":"0192f3a4b5c6-0000000000000001","time":"2026-03-01T10:00:00.000000001Z","level":"WARN",`+
 		`"msg":"say \"hi\"\u001b","source":"link/reader.go:12","n":-3,"big":18446744073709551615,"f":0.5,"on":true,"none":null,`+
 		`"trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"b7ad6b7169203331","g":{"a":[1,"x",{"b":2}]},"dup":1,"dup":2,"":"e"}`)
 	if len(r) != 1 {
@@ -67,7 +67,7 @@ func TestAuditRecord(t *testing.T) {
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
 	url, requests := serve(t, takes)
 	s := open(t, Options{URL: url, Node: "node-0:7700", Version: "v1.2"})
-	err := s.Send(t.Context(), target.Batch{Key: "node-0:7700/audit/0192f3a4b5c6-1-2", Items: []target.Item{
+	err := s.Send(t.Context(), target.Batch{Origin: "node-0:7700/audit", Run: "0192f3a4b5c6", Items: []target.Item{
 		{ID: 1, Data: []byte(`{"id":"0192f3a4b5c6-0000000000000001","time":"2026-03-01T10:00:00.000000001Z","event":"call","node":"node-0:7700","peer":"node-1:7700","handler":"lock.take","direction":"in","result":"ok","request_bytes":512,"reply_bytes":0,"duration_ns":99,"trace_id":"0af7651916cd43dd8448eb211c80319c"}`)},
 		{ID: 2, Data: []byte(`{"id":"0192f3a4b5c6-0000000000000005","time":"2026-03-01T10:00:01.000000000Z","event":"gap","node":"node-0:7700","count":3,"first_id":"0192f3a4b5c6-0000000000000002","last_id":"0192f3a4b5c6-0000000000000004","reason":"queue full"}`)},
 	}})
@@ -131,7 +131,7 @@ func TestOddEntries(t *testing.T) {
 		`{"time":"yesterday","bad":"` + "\xc3" + `","trace_id":"0af7651916cd43dd8448eb211c80319c","trace_id":"1af7651916cd43dd8448eb211c80319c"}`,
 		`{"n":1` + many.String() + `}`, `{"long":"` + long + `"}`,
 	}
-	r := send(t, Options{Node: "a\xffb"}, "no/sender", entries...)
+	r := send(t, Options{Node: "a\xffb"}, "no", entries...)
 	if len(r) != len(entries) {
 		t.Fatalf("%d of %d arrived", len(r), len(entries))
 	}
@@ -185,7 +185,7 @@ func FuzzRecord(f *testing.F) {
 		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}}, err
 	}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := s.Send(t.Context(), target.Batch{Key: "k", Items: []target.Item{{ID: 1, Data: data}}}); err != nil || len(sent) != 1 {
+		if err := s.Send(t.Context(), target.Batch{Origin: "k", Items: []target.Item{{ID: 1, Data: data}}}); err != nil || len(sent) != 1 {
 			t.Fatalf("%q: %v", data, err)
 		}
 	})

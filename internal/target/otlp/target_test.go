@@ -45,7 +45,7 @@ func TestBehindATarget(t *testing.T) {
 	defer server.Close()
 	dir := t.TempDir()
 	tgt := target.New(target.Options{
-		Name: "collector", Kind: "otlp", Sequence: target.NewSequence(), WithIDs: true, Key: "node-0/log",
+		Name: "collector", Kind: "otlp", Sequence: target.NewSequence(), WithIDs: true, Origin: "node-0/log",
 		Spool: spool.Options{Dir: dir, MaxBytes: 1 << 20},
 		Sink:  func() (target.Sink, error) { return Open(Options{URL: server.URL}) },
 		Gap: func(m target.Missing) []byte {

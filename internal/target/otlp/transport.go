@@ -41,7 +41,7 @@ func (w *wire) begin(b target.Batch, token string) {
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.answered, w.verdict = false, nil
 	r = r.Clone(r.Context())
-	r.Header.Set(headerKey, strconv.Quote(w.batch.Key))
+	r.Header.Set(headerKey, strconv.Quote(w.batch.Key()))
 	if w.token != "" {
 		r.Header.Set("Authorization", "Bearer "+w.token)
 	}

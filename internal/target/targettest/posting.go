@@ -45,7 +45,7 @@ func (open Open) open(t *testing.T, o Options) (target.Sink, func()) {
 }
 
 // Batch is some entries.
-var Batch = target.Batch{Key: "node-0:7700/audit/0192f3a4b5c6-1-2", Items: []target.Item{
+var Batch = target.Batch{Origin: "node-0:7700/audit", Run: "0192f3a4b5c6", Items: []target.Item{
 	{ID: 1, Data: []byte(`{"id":"0192f3a4b5c6-0000000000000001","time":"2026-03-01T10:00:00.000000001Z","event":"call"}`)},
 	{ID: 2, Data: []byte(`{"id":"0192f3a4b5c6-0000000000000002","time":"2026-03-01T10:00:00.5Z","event":"say \"hi\"\u001b"}`)},
 }}

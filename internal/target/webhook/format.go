@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gridmesh/gridmesh/internal/target"
@@ -103,13 +102,11 @@ func encodeLoki(to *bytes.Buffer, b target.Batch, labels map[string]string) {
 }
 
 // encodeBulk makes a document of each entry, under its id: one that comes twice
-// is there once. An id is unique within a target of a node, so what the batch
-// says of these stands in front of it: several may write to one index.
+// is there once. Its origin stands in front of it: several may write to one index.
 func encodeBulk(to *bytes.Buffer, b target.Batch, _ map[string]string) {
-	from := b.Key[:strings.LastIndexByte(b.Key, '/')+1]
 	for _, item := range b.Items {
 		if id := target.IDOf(item.Data); id != nil {
-			fmt.Fprintf(to, "{\"create\":{\"_id\":%q}}\n", from+string(id))
+			fmt.Fprintf(to, "{\"create\":{\"_id\":%q}}\n", b.Origin+"/"+string(id))
 		} else {
 			to.WriteString("{\"create\":{}}\n")
 		}

@@ -59,7 +59,7 @@ func TestExampleReceiver(t *testing.T) {
 	}
 
 	tgt := target.New(target.Options{
-		Name: "receiver", Kind: "webhook", Sequence: target.NewSequence(), WithIDs: true, Key: "node-0:7700/audit",
+		Name: "receiver", Kind: "webhook", Sequence: target.NewSequence(), WithIDs: true, Origin: "node-0:7700/audit",
 		BatchCount: 20, BatchAge: -1, Buffer: 8 << 20, Spool: spool.Options{Dir: filepath.Join(dir, "spool"), MaxBytes: 8 << 20},
 		Sink: func() (target.Sink, error) {
 			return Open(Options{URL: "https://" + address, TLS: files, TokenFile: token, Compress: true})

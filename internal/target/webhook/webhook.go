@@ -181,7 +181,7 @@ func (s *Sink) request(ctx context.Context, b target.Batch) (*http.Request, erro
 		h.Set(name, value)
 	}
 	h.Set("Content-Type", s.format.contentType)
-	h.Set(headerKey, strconv.Quote(b.Key))
+	h.Set(headerKey, strconv.Quote(b.Key()))
 	h.Set(headerCount, strconv.Itoa(len(b.Items)))
 	if s.o.Compress {
 		h.Set("Content-Encoding", "gzip")

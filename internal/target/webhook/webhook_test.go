@@ -225,7 +225,7 @@ func TestLoki(t *testing.T) {
 // and more for each that it rejects. However long, a batch is delivered, or it is
 // found out in smaller ones what cannot be; it is not sent again for ever.
 func TestElasticsearchSaysMuch(t *testing.T) {
-	long := target.Batch{Key: batch.Key}
+	long := target.Batch{Origin: batch.Origin, Run: batch.Run}
 	for range 5000 {
 		long.Items = append(long.Items, batch.Items[0])
 	}
