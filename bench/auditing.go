@@ -83,7 +83,7 @@ func handled(ctx context.Context, w stopwatch, a *audit.Audit) ([]*run, error) {
 	by := func(handler grid.SingleFunc) crowd {
 		return crowd{callers: auditCallers, size: smallSize, caller: func(int) Caller { return handlerCaller{handler, call} }}
 	}
-	return w.inTurns(ctx, by(a.Interceptor().HandleSingle(echo)), by(echo))
+	return w.inTurns(ctx, turns, by(a.Interceptor().HandleSingle(echo)), by(echo))
 }
 
 // handlerCaller calls a handler itself.
@@ -107,7 +107,7 @@ func linked(ctx context.Context, w stopwatch, a *audit.Audit) (runs []*run, err 
 	_, err = onPair(ctx, gridmeshSystem{}, on, func(with Pair) (Values, error) {
 		return onPair(ctx, gridmeshSystem{}, Settings{}, func(without Pair) (Values, error) {
 			calls := crowd{callers: auditCallers, size: smallSize}
-			runs, err = w.inTurns(ctx, calls.of(with, Echo), calls.of(without, Echo))
+			runs, err = w.inTurns(ctx, turns, calls.of(with, Echo), calls.of(without, Echo))
 			return nil, err
 		})
 	})

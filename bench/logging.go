@@ -16,7 +16,7 @@ import (
 // logCases are what an entry of the log costs whoever logs it.
 func logCases() []Case {
 	return []Case{{
-		Group: "log", Variant: "disabled", Needs: CanLog, Metrics: entryMetrics,
+		Group: "log", Variant: "disabled", Needs: CanLog, Metrics: append(entryMetrics[:len(entryMetrics):len(entryMetrics)], Metric{Name: "of_off", Head: "cpu ÷ a handler that is off"}),
 		Run: func(ctx context.Context, _ System, w stopwatch) (Values, error) {
 			return logged(ctx, w, func(log *slog.Logger, n int) {
 				for range n {
@@ -62,11 +62,11 @@ func logged(ctx context.Context, w stopwatch, entries func(log *slog.Logger, n i
 	})}})
 	ours := l.Logger().With("node", "node-0:7700")
 	theirs := slog.New(slog.NewJSONHandler(nowhere{}, &slog.HandlerOptions{AddSource: true})).With("node", "node-0:7700")
-	c, err := w.costs(ctx, func(n int) { entries(ours, n) }, func(n int) { entries(theirs, n) })
+	c, err := w.costs(ctx, func(n int) { entries(ours, n) }, func(n int) { entries(theirs, n) }, func(n int) { entries(slog.New(off{}), n) })
 	if err != nil {
 		return nil, err
 	}
-	return Values{"cpu_ns": c[0].cpuNanos, "allocs": c[0].allocs, "of_slog": c[0].cpuNanos / c[1].cpuNanos}, nil
+	return Values{"cpu_ns": c[0].cpuNanos, "allocs": c[0].allocs, "of_slog": c[0].cpuNanos / c[1].cpuNanos, "of_off": c[0].cpuNanos / c[2].cpuNanos}, nil
 }
 
 // newLog is a log whose console leads nowhere.
@@ -78,6 +78,11 @@ type discard struct{}
 
 func (discard) Send(context.Context, target.Batch) error { return nil }
 func (discard) Close() error                             { return nil }
+
+// off is a handler that has nothing to look at: what log/slog itself takes to ask.
+type off struct{ slog.Handler }
+
+func (off) Enabled(context.Context, slog.Level) bool { return false }
 
 // nowhere is a writer that log/slog does not know as io.Discard, for which it
 // does less.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -12,9 +13,9 @@ import (
 // machine does meanwhile hits all of them alike.
 const turns = 64
 
-// inTurns measures crowds, each with a run of its own. Together they take as
-// long as each alone would in measured, times their number.
-func (s stopwatch) inTurns(ctx context.Context, crowds ...crowd) ([]*run, error) {
+// inTurns measures crowds, which take so many turns, each with a run of its own.
+// Together they take as long as each alone would in measured, times their number.
+func (s stopwatch) inTurns(ctx context.Context, turns int, crowds ...crowd) ([]*run, error) {
 	runs := make([]*run, len(crowds))
 	order := make([]int, len(crowds))
 	for i, c := range crowds {
@@ -28,7 +29,7 @@ func (s stopwatch) inTurns(ctx context.Context, crowds ...crowd) ([]*run, error)
 	}
 	for range turns {
 		for _, i := range order {
-			r, err := drive(ctx, s.measure/turns, crowds[i:i+1])
+			r, err := drive(ctx, s.measure/time.Duration(turns), crowds[i:i+1])
 			if err != nil {
 				return nil, err
 			}
@@ -38,7 +39,7 @@ func (s stopwatch) inTurns(ctx context.Context, crowds ...crowd) ([]*run, error)
 	}
 	for _, r := range runs {
 		if r.calls() == 0 {
-			return nil, fmt.Errorf("no call was answered in %d turns of %s", turns, s.measure/turns)
+			return nil, fmt.Errorf("no call was answered in %d turns of %s", turns, s.measure/time.Duration(turns))
 		}
 	}
 	return runs, nil
@@ -59,19 +60,26 @@ func (r *run) add(o *run) {
 	r.used.cpu += o.used.cpu
 	r.used.allocs += o.used.allocs
 	r.used.bytes += o.used.bytes
-	r.p99s = append(r.p99s, o.p99())
+	r.p99s = append(r.p99s, o.quantile(0.99))
 	t := &r.tallies[0]
 	t.latency.Add(o.tallies[0].latency)
 	t.calls += o.tallies[0].calls
 	t.bytes += o.tallies[0].bytes
 }
 
-// p99 of the one crowd, over all its calls.
-func (r *run) p99() float64 { return micros(r.tallies[0].latency.Quantile(0.99)) }
+// quantile of the one crowd, over all its calls, in microseconds.
+func (r *run) quantile(q float64) float64 { return micros(r.tallies[0].latency.Quantile(q)) }
 
-// turnP99 is the median of what p99 was in each turn. One moment in which the
-// machine did something else is in the p99 of all calls, and not in this.
-func (r *run) turnP99() float64 { return median(r.p99s) }
+// p99Ratio is the geometric mean of the ratios of p99 in each turn of r and the one
+// of o beside it. One moment in which the machine did something else is the whole
+// of the p99 of all calls, and one turn of this.
+func (r *run) p99Ratio(o *run) float64 {
+	sum := 0.0
+	for i := range r.p99s {
+		sum += math.Log(r.p99s[i] / o.p99s[i])
+	}
+	return math.Exp(sum / float64(len(r.p99s)))
+}
 
 // A cost is what one of something takes, all that is done behind it included.
 type cost struct{ cpuNanos, allocs float64 }
