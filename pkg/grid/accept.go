@@ -48,7 +48,7 @@ func (m *Manager) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer m.untrack()
-		h := m.gate.begin(came(r))
+		h := m.gate.begin(hostOf(r.RemoteAddr), came(r))
 		if h == nil {
 			m.refused.note(hostOf(r.RemoteAddr), refusedBusy, fmt.Sprintf("%d handshakes run already", m.limits.Handshakes), true)
 			w.Header().Set("Retry-After", "1")

@@ -51,8 +51,9 @@ func (m *Manager) NewServer() *http.Server {
 	return s
 }
 
-// gate bounds what strangers hold: connections that are not links yet, the
-// oldest of which makes room for the newest, and handshakes at once.
+// gate bounds what strangers hold: connections that are not links yet, and
+// handshakes at once. Who makes room for the newest is the oldest of the host that
+// has most, so that no host can keep the others out.
 type gate struct {
 	most       int
 	handshakes int
@@ -67,6 +68,7 @@ type gate struct {
 // visitor is a connection that is no link yet.
 type visitor struct {
 	conn  net.Conn
+	host  string
 	since time.Time
 	late  *time.Timer // cuts it
 }
@@ -84,6 +86,7 @@ func came(r *http.Request) time.Time {
 
 // handshake is one that comes in.
 type handshake struct {
+	host  string
 	came  time.Time // its connection
 	since time.Time // its upgrade
 	conn  net.Conn  // nil: not taken over yet
@@ -95,19 +98,34 @@ func newGate(most, handshakes int, timeout time.Duration) gate {
 	return gate{most: most, handshakes: handshakes, timeout: timeout, stale: timeout / 5}
 }
 
-// enter counts a connection, cuts the oldest if there are too many, and cuts
+// crowd finds the oldest of the host that has most, and how many each host has.
+func crowd[T any](all []T, host func(T) string) (oldest int, held map[string]int) {
+	held = make(map[string]int)
+	for _, one := range all {
+		held[host(one)]++
+	}
+	for i, one := range all {
+		if held[host(one)] > held[host(all[oldest])] {
+			oldest = i
+		}
+	}
+	return oldest, held
+}
+
+// enter counts a connection, cuts another one if there are too many, and cuts
 // this one when its time is over.
 func (g *gate) enter(c net.Conn, since time.Time) {
-	v := visitor{c, since, time.AfterFunc(time.Until(since.Add(g.timeout)), func() { cut(c) })}
+	v := visitor{c, hostOf(c.RemoteAddr().String()), since, time.AfterFunc(time.Until(since.Add(g.timeout)), func() { cut(c) })}
 	g.mu.Lock()
-	var oldest net.Conn
+	var leaves net.Conn
 	g.order = append(g.order, v)
 	if len(g.order) > g.most {
-		oldest = g.takeLocked(0).conn
+		i, _ := crowd(g.order, func(v visitor) string { return v.host })
+		leaves = g.takeLocked(i).conn
 	}
 	g.mu.Unlock()
-	if oldest != nil {
-		cut(oldest)
+	if leaves != nil {
+		cut(leaves)
 	}
 }
 
@@ -130,23 +148,28 @@ func (g *gate) takeLocked(i int) visitor {
 	return v
 }
 
-// begin counts a handshake; nil: there are too many that have just begun.
-func (g *gate) begin(came time.Time) *handshake {
+// begin counts a handshake of host; nil: there are too many that have just begun,
+// and none of a host that has more places than this one would.
+func (g *gate) begin(host string, came time.Time) *handshake {
 	g.mu.Lock()
-	var stale net.Conn
+	var leaves net.Conn
 	if len(g.running) >= g.handshakes {
-		if time.Since(g.running[0].since) < g.stale {
-			g.mu.Unlock()
-			return nil
+		i, held := crowd(g.running, func(h *handshake) string { return h.host })
+		if held[g.running[i].host] <= held[host]+1 {
+			i = 0
+			if time.Since(g.running[i].since) < g.stale {
+				g.mu.Unlock()
+				return nil
+			}
 		}
-		stale = g.running[0].conn
-		g.running = slices.Delete(g.running, 0, 1)
+		leaves = g.running[i].conn
+		g.running = slices.Delete(g.running, i, i+1)
 	}
-	h := &handshake{came: came, since: time.Now()}
+	h := &handshake{host: host, came: came, since: time.Now()}
 	g.running = append(g.running, h)
 	g.mu.Unlock()
-	if stale != nil {
-		cut(stale)
+	if leaves != nil {
+		cut(leaves)
 	}
 	return h
 }

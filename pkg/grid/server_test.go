@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -244,6 +245,87 @@ func TestHandshakesAtOnceAreLimited(t *testing.T) {
 		silent[0].mustClose() // the oldest
 		if _, err := silent[1].ws.NetConn().Write(nil); err != nil {
 			t.Error("more than one had to go")
+		}
+	})
+}
+
+// visit is a connection of a stranger from host.
+type visit struct {
+	net.Conn
+	host string
+	gone bool
+}
+
+func (v *visit) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(v.host), Port: 1} }
+func (v *visit) Close() error         { v.gone = true; return nil }
+
+// A host that takes all places makes room for those of others, and only for them:
+// with its own it goes on as with one host (fault row 15).
+func TestHostWithMostMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const places = 4
+		const greedy, other = "192.0.2.1", "192.0.2.2"
+		g := newGate(places, 1, 5*time.Second)
+		var visits []*visit
+		enter := func(host string) (gone []int) {
+			v := &visit{host: host}
+			visits = append(visits, v)
+			g.enter(v, time.Now())
+			for i, v := range visits {
+				if v.gone {
+					gone = append(gone, i)
+				}
+			}
+			return gone
+		}
+		enter(other)
+		for range places - 1 {
+			enter(greedy)
+		}
+		for _, step := range []struct {
+			host string
+			gone []int
+		}{
+			{greedy, []int{1}},
+			{other, []int{1, 2}},
+			{"192.0.2.3", []int{0, 1, 2}}, // each of the two has two: the oldest
+		} {
+			if gone := enter(step.host); !slices.Equal(gone, step.gone) {
+				t.Errorf("when %s comes, gone are %v; should be %v", step.host, gone, step.gone)
+			}
+		}
+		for _, v := range visits {
+			g.leave(v)
+		}
+
+		g = newGate(100, places+1, 5*time.Second)
+		begin := func(host string) *handshake {
+			h := g.begin(host, time.Now())
+			if h != nil {
+				g.took(h, &visit{host: host})
+			}
+			return h
+		}
+		cutOff := func(h *handshake) bool { return h.conn.(*visit).gone }
+		var all []*handshake
+		for range places + 1 {
+			all = append(all, begin(greedy))
+		}
+		if begin(greedy) != nil {
+			t.Error("a host that has all places was given one more")
+		}
+		for i := range 2 {
+			h := begin(other)
+			if h == nil || !cutOff(all[i]) || cutOff(all[i+1]) {
+				t.Fatalf("handshake %d of another host: %v", i, h)
+			}
+			all = append(all, h)
+		}
+		if begin(other) != nil || begin(greedy) != nil {
+			t.Error("another one of five places, while the hosts have three and two")
+		}
+		for _, h := range all {
+			g.over(h)
 		}
 	})
 }
