@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,7 @@ import (
 // logCases are what an entry of the log costs whoever logs it.
 func logCases() []Case {
 	return []Case{{
-		Group: "log", Variant: "disabled", Needs: CanLog, Metrics: append(entryMetrics[:len(entryMetrics):len(entryMetrics)], Metric{Name: "of_off", Head: "cpu ÷ a handler that is off"}),
+		Group: "log", Variant: "disabled", Needs: CanLog, Metrics: slices.Concat(entryMetrics, []Metric{{Name: "of_off", Head: "cpu ÷ a handler that is off"}}),
 		Run: func(ctx context.Context, _ System, w stopwatch) (Values, error) {
 			return logged(ctx, w, func(log *slog.Logger, n int) {
 				for range n {

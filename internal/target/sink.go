@@ -27,7 +27,7 @@ type Batch struct {
 
 // Key is the same whenever the same entries are sent, so that a receiver knows a
 // batch that it has seen.
-func (b *Batch) Key() string {
+func (b Batch) Key() string {
 	return fmt.Sprintf("%s/%s-%d-%d", b.Origin, b.Run, b.Items[0].ID, b.Items[len(b.Items)-1].ID)
 }
 

@@ -161,7 +161,7 @@ const maxWords = 8
 
 // said is a line that a test wrote by Error, Fatal or Log. What a test let other
 // code print stands between them, often in hundreds.
-var said = regexp.MustCompile(`^ +[A-Za-z0-9_]+\.go:[0-9]+: `)
+var said = regexp.MustCompile(`^ +[A-Za-z0-9_]+\.go:\d+: `)
 
 // lastWords are the last lines that a test itself has said.
 func lastWords(output string) string {
