@@ -386,7 +386,8 @@ func TestNothingCountsAfterGoodbye(t *testing.T) {
 		t.Fatalf("ended by %v", x.Err())
 	}
 	x.Wait()
-	for x.serving.running.Load() > 0 {
+	waitFor(t, func() bool { return x.serving.running.Load() == 0 }) // who has told its cause may be about to leave
+	for range len(causes) {
 		if err := <-causes; !errors.Is(err, ErrDisconnected) {
 			t.Errorf("a handler's context ended by %v", err)
 		}
