@@ -63,7 +63,8 @@ func logged(ctx context.Context, w stopwatch, entries func(log *slog.Logger, n i
 	})}})
 	ours := l.Logger().With("node", "node-0:7700")
 	theirs := slog.New(slog.NewJSONHandler(nowhere{}, &slog.HandlerOptions{AddSource: true})).With("node", "node-0:7700")
-	c, err := w.costs(ctx, func(n int) { entries(ours, n) }, func(n int) { entries(theirs, n) }, func(n int) { entries(slog.New(off{}), n) })
+	asked := slog.New(off{})
+	c, err := w.costs(ctx, func(n int) { entries(ours, n) }, func(n int) { entries(theirs, n) }, func(n int) { entries(asked, n) })
 	if err != nil {
 		return nil, err
 	}
