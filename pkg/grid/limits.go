@@ -108,7 +108,8 @@ type Limits struct {
 	// NewServer. Default 5 s. Against slowloris and silent peers, in both roles.
 	HandshakeTimeout time.Duration
 	// PreAuth is how many connections may be on the way to being a link; beyond,
-	// the oldest of the host that has most is cut. Default 256. Against idle connections of strangers.
+	// the oldest of the host that has most is cut. Default 256. Against idle
+	// connections of strangers.
 	PreAuth int
 	// Handshakes is how many upgrades are served at once; beyond, 503 with
 	// Retry-After, unless one host has more of them than the newcomer's would.

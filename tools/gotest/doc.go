@@ -3,9 +3,9 @@
 //
 // It prints go test's own closing lines ("ok pkg 1.2s"), the output of what
 // failed and of nothing else, every skipped test with its words, at the end the
-// last words of what failed, and one last line "N passed, N failed, N skipped". Its exit status is 1 when a test
-// failed, when a test was skipped without a line in the skips file, or when
-// nothing ran at all.
+// last words of what failed, and one last line "N passed, N failed, N skipped".
+// Its exit status is 1 when a test failed, when a test was skipped without a line
+// in the skips file, or when nothing ran at all.
 //
 //	go run ./gotest -C .. -C ../bench -race auto -skips ../.ci/skips -- -count=1 ./...
 //
