@@ -315,7 +315,7 @@ func (t *Target) spooled(before *Target) {
 	go s.run()
 	t.safe(q.Stats().Last)
 	ok := t.begin(before, func(entries []spool.Entry) bool { return t.append(q, s, entries) })
-	age := gatherFor
+	age := min(gatherFor, t.o.BatchAge) // or a batch would wait twice as long as it should
 	if t.o.Block {
 		age = 0
 	}

@@ -83,11 +83,11 @@ const (
 	defaultBatchBytes = 1 << 20
 	defaultBatchAge   = time.Second
 
-	gatherFor   = 20 * time.Millisecond // how long calls gather before one write takes them all: each wakes a core
-	gatherBytes = 64 << 10              // or until they are so many bytes
-	gatherCount = 1 << 30               // however many entries
-	chunkBytes  = 256 << 10             // of one write to a spool
-	syncEvery   = time.Second           // of a spool that does not block
+	gatherFor   = 100 * time.Millisecond // how long calls gather before one write takes them all: each wakes a core
+	gatherBytes = 128 << 10              // or until they are so many bytes
+	gatherCount = 1 << 30                // however many entries
+	chunkBytes  = 256 << 10              // of one write to a spool
+	syncEvery   = time.Second            // of a spool that does not block
 )
 
 // Target takes entries without ever waiting and delivers them in order, on

@@ -205,6 +205,21 @@ func (w *world) want(r *receiver, want string) {
 	}
 }
 
+// TestShortBatches: what gathers for the disk does not have a batch wait for much
+// longer than it should.
+func TestShortBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newWorld(t), &receiver{}
+		o := w.spooled(r)
+		o.BatchAge = 10 * time.Millisecond
+		target := w.start(o, nil)
+		w.push(target, 3)
+		time.Sleep(2*o.BatchAge + time.Millisecond)
+		w.want(r, span(1, 3))
+		target.Close(t.Context())
+	})
+}
+
 // TestDelivers: each entry once, in order, in batches, with ids and keys
 // (field-history L25, L34, D18).
 func TestDelivers(t *testing.T) {
@@ -223,7 +238,7 @@ func TestDelivers(t *testing.T) {
 				if len(r.see().lines) != 0 {
 					t.Error("a batch of 3 was sent before its time")
 				}
-				time.Sleep(200 * time.Millisecond)
+				time.Sleep(100*time.Millisecond + gatherFor + time.Millisecond)
 				w.want(r, span(1, 3))
 				w.push(target, 250)
 				synctest.Wait()
