@@ -26,6 +26,17 @@ func logCases() []Case {
 			})
 		},
 	}, {
+		Group: "log", Variant: "asked", Needs: CanLog, Metrics: entryMetrics,
+		Run: func(ctx context.Context, _ System, w stopwatch) (Values, error) {
+			return logged(ctx, w, func(log *slog.Logger, n int) {
+				for range n {
+					if log.Enabled(ctx, slog.LevelDebug) {
+						log.LogAttrs(ctx, slog.LevelDebug, "peer linked", slog.String("peer", "node-1:7700"), slog.Int("links", 3), slog.Duration("took", time.Second))
+					}
+				}
+			})
+		},
+	}, {
 		Group: "log", Variant: "entry", Needs: CanLog, Metrics: entryMetrics,
 		Run: func(ctx context.Context, _ System, w stopwatch) (Values, error) {
 			return logged(ctx, w, func(log *slog.Logger, n int) {

@@ -17,6 +17,13 @@
 // where targets tell of their own failures (Console): no failure of a target can
 // make an entry for a target. What the console itself cannot print is counted.
 //
+// An entry whose level is off costs what log/slog takes to ask, and what its
+// attributes take to be made before that. Where that is too much, ask first:
+//
+//	if log.Enabled(ctx, slog.LevelDebug) {
+//		log.LogAttrs(ctx, slog.LevelDebug, ...)
+//	}
+//
 // limit.go says less of what repeats, quiet.go says nothing in tests,
 // logtest (below) has tests look at what was said.
 package logger
