@@ -21,7 +21,7 @@ const (
 	loggedCallers = 16
 	loggedPause   = 4 * time.Millisecond // with it the machine has time left: what is measured is waiting, not work
 	loggedLonger  = 30                   // times as long as others: each turn's p99 takes many calls
-	loggedTurns   = 30                   // each takes as long as several batches, or others would bear what is done with them
+	loggedTurns   = 30                   // long enough for several batches, or others would bear what is done with them
 	slowAnswer    = 5 * time.Second
 )
 
