@@ -18,6 +18,14 @@ type crowd struct {
 	size    int           // bytes of each request, and of each reply
 	pause   time.Duration // of each caller between two calls, on average: callers in step would wait for each other
 	caller  func(i int) Caller
+	turn    func()                   // before each of its turns; may be nil
+	saw     func(from, to time.Time) // of each call, by its caller; may be nil
+}
+
+func (c crowd) begin() {
+	if c.turn != nil {
+		c.turn()
+	}
 }
 
 // of returns the crowd with its callers calling the method of pair.
@@ -158,6 +166,11 @@ func drive(ctx context.Context, d time.Duration, crowds []crowd) (*run, error) {
 func (c crowd) loop(ctx context.Context, call Caller, latency *Histogram, stop *atomic.Bool) error {
 	req := make([]byte, c.size)
 	dst := make([]byte, 0, c.size)
+	if c.pause > 0 { // or all would be in step at first
+		if err := pause(ctx, rand.N(c.pause)); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
 	for seq := uint64(1); seq == 1 || !stop.Load(); seq++ { // one at least: on a busy machine the time may be over at once
 		binary.LittleEndian.PutUint64(req, seq)
@@ -171,6 +184,9 @@ func (c crowd) loop(ctx context.Context, call Caller, latency *Histogram, stop *
 		dst = reply
 		now := time.Now()
 		latency.Record(now.Sub(began))
+		if c.saw != nil {
+			c.saw(began, now)
+		}
 		began = now // one reading of the clock serves two calls
 		if c.pause > 0 {
 			if err := pause(ctx, c.pause/2+rand.N(c.pause)); err != nil {

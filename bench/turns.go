@@ -19,6 +19,7 @@ func (s stopwatch) inTurns(ctx context.Context, turns int, crowds ...crowd) ([]*
 	runs := make([]*run, len(crowds))
 	order := make([]int, len(crowds))
 	for i, c := range crowds {
+		c.begin()
 		if _, err := drive(ctx, s.warm, []crowd{c}); err != nil {
 			return nil, fmt.Errorf("warm up: %w", err)
 		}
@@ -29,6 +30,7 @@ func (s stopwatch) inTurns(ctx context.Context, turns int, crowds ...crowd) ([]*
 	}
 	for range turns {
 		for _, i := range order {
+			crowds[i].begin()
 			r, err := drive(ctx, s.measure/time.Duration(turns), crowds[i:i+1])
 			if err != nil {
 				return nil, err

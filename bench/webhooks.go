@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -47,6 +48,7 @@ func webhookCases() []Case {
 		list = append(list, Case{
 			Group: "webhook", Variant: state, Needs: CanLog,
 			Metrics: []Metric{
+				{Name: "p99_rise", Head: "p99 ÷ of calls not touched"},
 				{Name: "p99_ratio", Head: "p99 ÷ without"},
 				{Name: "all_ratio", Head: "of all calls"},
 				{Name: "p50_ratio", Head: "p50 ÷ without"},
@@ -68,62 +70,97 @@ func webhookCases() []Case {
 	return list
 }
 
-// beside measures calls whose handler logs to the console and a webhook, and
-// calls of a handler that logs to the console, in turns.
+// beside measures calls whose handler logs to the console and a webhook, and calls
+// whose handler logs to the console, in turns, over one link: of two, one is always
+// a little faster.
 func beside(ctx context.Context, w stopwatch, dir, state string) (values Values, err error) {
-	listener, err := listen(ctx)
+	url, closed, err := receive(ctx, receivers[state])
 	if err != nil {
 		return nil, err
 	}
-	url, receiver := "http://"+listener.Addr().String(), receivers[state]
-	if receiver == nil {
-		if err := listener.Close(); err != nil {
-			return nil, err
-		}
-	} else {
-		server := &http.Server{Handler: receiver, ReadHeaderTimeout: time.Minute}
-		done := make(chan struct{})
-		go func() {
-			_ = server.Serve(listener) // until it is closed
-			close(done)
-		}()
-		defer func() {
-			err = errors.Join(err, server.Close())
-			<-done
-		}()
-	}
-	with, without := newLog(slog.LevelInfo), newLog(slog.LevelInfo)
+	defer func() { err = errors.Join(err, closed()) }()
+	log := newLog(slog.LevelInfo)
 	stop, cancel := context.WithCancel(ctx)
 	cancel() // what the webhook has not taken is not waited for
-	defer without.Close(stop)
-	defer with.Close(stop)
+	defer log.Close(stop)
+	w.measure *= loggedLonger
+	most := int(w.measure/loggedPause) * loggedCallers
+	seen, unused := newWitness(most), newWitness(most)
 	hook := target.New(target.Options{
 		Name: "webhook", Kind: "webhook", Sequence: target.NewSequence(), WithIDs: true, Origin: gridName(1) + "/log/webhook",
-		Sink:  func() (target.Sink, error) { return webhook.Open(webhook.Options{URL: url}) },
-		Spool: spool.Options{Dir: filepath.Join(dir, "spool")}, Gap: logger.Gap(false, false), Report: with.Console(),
-	})
-	if state != noWebhook {
-		with.Swap([]*logger.Output{{Target: hook}})
-	}
-	return onPair(ctx, gridmeshSystem{}, logs(with), func(on Pair) (Values, error) {
-		return onPair(ctx, gridmeshSystem{}, logs(without), func(off Pair) (Values, error) {
-			calls := crowd{callers: loggedCallers, size: smallSize, pause: loggedPause}
-			w.measure *= loggedLonger
-			r, err := w.inTurns(ctx, loggedTurns, calls.of(on, Echo), calls.of(off, Echo))
+		Sink: func() (target.Sink, error) {
+			sink, err := webhook.Open(webhook.Options{URL: url})
 			if err != nil {
 				return nil, err
 			}
-			s := hook.Stats()
-			if state != noWebhook && float64(s.In) < r[0].calls() {
-				return nil, fmt.Errorf("%d entries of %g calls", s.In, r[0].calls())
-			}
-			return Values{
-				"p99_ratio": r[0].p99Ratio(r[1]), "all_ratio": r[0].quantile(0.99) / r[1].quantile(0.99),
-				"p50_ratio": r[0].quantile(0.5) / r[1].quantile(0.5), "cpu_ratio": r[0].cpuMicros() / r[1].cpuMicros(),
-				"p99_us": r[0].quantile(0.99), "p50_us": r[0].quantile(0.5), "dropped": float64(s.Dropped),
-			}, nil
-		})
+			return seen.sink(sink), nil
+		},
+		Spool: spool.Options{Dir: filepath.Join(dir, "spool"), FS: seen.disk()}, Gap: logger.Gap(false, false), Report: log.Console(),
 	})
+	never := slog.Level(math.MaxInt)
+	swap := func(level *slog.Level) func() {
+		return func() {
+			if state != noWebhook {
+				log.Swap([]*logger.Output{{Target: hook, Level: level}})
+			}
+		}
+	}
+	return onPair(ctx, gridmeshSystem{}, logs(log), func(pair Pair) (Values, error) {
+		with := crowd{callers: loggedCallers, size: smallSize, pause: loggedPause}.of(pair, Echo)
+		without := with
+		with.turn, with.saw = swap(nil), seen.call
+		without.turn, without.saw = swap(&never), unused.call // to be seen costs both the same
+		begin := w.begin
+		w.begin = func() error {
+			seen.reset() // the calls that warmed up do not count
+			unused.reset()
+			if begin == nil {
+				return nil
+			}
+			return begin()
+		}
+		r, err := w.inTurns(ctx, loggedTurns, with, without)
+		if err != nil {
+			return nil, err
+		}
+		s := hook.Stats()
+		if work := seen.pieces(); state != noWebhook && (float64(s.In) < r[0].calls() || work == 0) {
+			return nil, fmt.Errorf("%d entries of %g calls, %d pieces of work", s.In, r[0].calls(), work)
+		}
+		rise, err := seen.rise()
+		if err != nil {
+			return nil, err
+		}
+		return Values{
+			"p99_rise": rise, "p99_ratio": r[0].p99Ratio(r[1]), "all_ratio": r[0].quantile(0.99) / r[1].quantile(0.99),
+			"p50_ratio": r[0].quantile(0.5) / r[1].quantile(0.5), "cpu_ratio": r[0].cpuMicros() / r[1].cpuMicros(),
+			"p99_us": r[0].quantile(0.99), "p50_us": r[0].quantile(0.5), "dropped": float64(s.Dropped),
+		}, nil
+	})
+}
+
+// receive serves what a webhook posts, until it is closed. With no handler nobody
+// is there.
+func receive(ctx context.Context, handler http.HandlerFunc) (url string, closed func() error, err error) {
+	listener, err := listen(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	url = "http://" + listener.Addr().String()
+	if handler == nil {
+		return url, func() error { return nil }, listener.Close()
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	done := make(chan struct{})
+	go func() {
+		_ = server.Serve(listener) // until it is closed
+		close(done)
+	}()
+	return url, func() error {
+		err := server.Close()
+		<-done
+		return err
+	}, nil
 }
 
 // logs has the serving end log an entry for each call.
