@@ -14,8 +14,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -121,6 +123,36 @@ func TestDemo(t *testing.T) {
 	}
 	if len(d.pages) != 4 {
 		t.Errorf("%d status pages were printed", len(d.pages))
+	}
+}
+
+// TestBuildKeepsToItsFolder: go leaves the folder that it works in where it is
+// when it is interrupted just after having made it.
+func TestBuildKeepsToItsFolder(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", outside)
+	ctx, cancel := context.WithCancel(t.Context())
+	begun := func() bool {
+		made, err := filepath.Glob(filepath.Join(dir, "go-build*"))
+		left, also := filepath.Glob(filepath.Join(outside, "*"))
+		return len(made)+len(left) > 0 || errors.Join(err, also) != nil
+	}
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for ctx.Err() == nil && !begun() {
+			runtime.Gosched()
+		}
+		cancel()
+	})
+	_, err := build(ctx, dir)
+	cancel()
+	watch.Wait()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(outside, "*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("files are left: %q, %v", left, err)
 	}
 }
 

@@ -84,10 +84,12 @@ func (p *process) running() bool {
 	}
 }
 
-// build builds the node into dir.
+// build builds the node into dir, and has go work there too: interrupted early it
+// leaves what it has made.
 func build(ctx context.Context, dir string) (string, error) {
 	binary := filepath.Join(dir, "node")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/gridmesh/gridmesh/cmd/node")
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // killed, it would leave its files
 	cmd.WaitDelay = stopTime
 	out, err := cmd.CombinedOutput()

@@ -55,11 +55,20 @@ func newMesh(t *testing.T, n int, opts ...func(*grid.Options)) *mesh {
 			_ = a.Close(context.Background())
 		})
 	}
+	linked := make(chan struct{}, n*(n-1))
 	m.Mesh = gridtest.New(t, n, append(opts, func(o *grid.Options) {
 		nd := byName[o.Local]
 		o.Logger = nd.log.Logger().With("node", o.Local)
 		o.Interceptors = append(o.Interceptors, nd.audit.Interceptor())
-		o.OnEvent = nd.audit.OnEvent
+		o.OnEvent = func(e grid.Event) {
+			nd.audit.OnEvent(e)
+			if e.Kind == grid.EventLinked {
+				select {
+				case linked <- struct{}{}:
+				default: // a link that came later
+				}
+			}
+		}
 	})...)
 	m.Register(func(m *grid.Manager) error {
 		for id, handler := range byName[m.Local()].Handlers() {
@@ -72,6 +81,13 @@ func newMesh(t *testing.T, n int, opts ...func(*grid.Options)) *mesh {
 			m.RegisterSingle("fail", func(context.Context, []byte) ([]byte, error) { return nil, grid.NewError(grid.CodeNotFound, "no") }))
 	})
 	m.WaitLinked()
+	for range n * (n - 1) { // a link is up before it is logged that it is, and then recorded
+		select {
+		case <-linked:
+		case <-time.After(hang):
+			t.Fatal("not all links that are up were told of")
+		}
+	}
 	return m
 }
 
