@@ -134,6 +134,7 @@ func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake) {
 		return
 	}
 	s.cfg.Transport = link.NewWebSocket(ws, m.limits.ofLink())
+	m.gate.over(h) // before it is a link: no stranger may have it cut
 	if p := m.members.Load().byName[s.cfg.Remote]; p == nil || !p.install(s, seen) {
 		_ = s.cfg.Transport.Close()
 	}

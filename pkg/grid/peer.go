@@ -182,6 +182,7 @@ func (p *peer) install(s *shaken, seen *life) bool {
 	crowd := slices.Clone(p.links[:max(0, len(p.links)-maxLinks)])
 	p.live.Store(lf.link)
 	p.setStateLocked(StateLinked)
+	p.redial.renew, p.redial.logged = false, false // here: from now on the other side may ask for another one
 	p.scheduleRotationLocked(lf)
 	p.m.addLife(lf)
 	p.mu.Unlock()

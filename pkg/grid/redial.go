@@ -120,9 +120,6 @@ func (p *peer) dial() {
 	p.mu.Unlock()
 	if err == nil {
 		if p.install(s, from.seen) {
-			p.mu.Lock()
-			p.redial.renew, p.redial.logged = false, false
-			p.mu.Unlock()
 			return
 		}
 		_ = s.cfg.Transport.Close()

@@ -63,6 +63,26 @@ func rotatingPair(t testing.TB, n *network, dialerAge, acceptorAge time.Duration
 	return a, b, asked
 }
 
+// A link that its acceptor wants to have remade as soon as it is up is, though its
+// dialer is still telling of it.
+func TestRenewalIsAskedForAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		_, b := n.pair(t, func(o *Options) {
+			o.OnEvent = func(e Event) {
+				if e.Kind == EventLinked && e.Dialed {
+					time.Sleep(time.Second)
+				}
+			}
+		})
+		b.Rotate()
+		time.Sleep(b.o.Limits.SettledAfter + 2*time.Second)
+		if got := b.Stats().Reconnects["rotated"]; got != 1 {
+			t.Errorf("remade %d times", got)
+		}
+	})
+}
+
 // Links are remade with the certificates of the day before they get old,
 // whichever side's MaxAge it is, under calls in both directions and with one
 // that runs all the while, without a failed call (fault rows 52, 53).

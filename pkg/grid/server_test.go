@@ -168,7 +168,14 @@ func TestOldestStrangerMakesRoom(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const most = 8
 				n := newNetwork()
-				limits := func(o *Options) { o.Limits.PreAuth = most }
+				limits := func(o *Options) {
+					o.Limits.PreAuth = most
+					o.OnEvent = func(e Event) { // who looks at it for long does not make its link a stranger
+						if e.Kind == EventLinked {
+							time.Sleep(time.Second)
+						}
+					}
+				}
 				a, b := n.pair(t, limits)
 				var strangers []net.Conn
 				cut := make(chan int, 2*most)
