@@ -103,7 +103,7 @@ func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake) {
 			http.Error(w, "this is no upgrade that RFC 6455 knows", status)
 		},
 	}
-	g := &greeter{m: m}
+	g := &greeter{m: m, rotations: m.rotations.Load()}
 	var err error
 	if g.room, err = roomIn(r.Header); err != nil {
 		m.refused.note(hostOf(r.RemoteAddr), refusedMalformed, err.Error(), true)
@@ -226,7 +226,7 @@ func (g *greeter) judge(ctx context.Context, r *http.Request, kind greetingKind,
 	if seen, err = p.makeRoom(ctx, h); err != nil {
 		return nil, nil, err
 	}
-	s := m.newShaken(p, h, seenCert)
+	s := g.newShaken(p, h, seenCert)
 	s.token = newLinkToken()
 	s.renew = h.Renew && seen != nil
 	s.cfg.Announced, err = g.sendHello(h.Name, s.token, false)

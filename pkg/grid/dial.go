@@ -98,7 +98,7 @@ func (m *Manager) dialRaw(ctx context.Context, addr string) (net.Conn, error) {
 
 // greet makes a raw connection a link's.
 func (m *Manager) greet(ctx context.Context, p *peer, from attempt, raw net.Conn) (*shaken, error) {
-	g := &greeter{m: m, tr: transcript{dialer: m.local, acceptor: p.name, grid: m.o.Grid}}
+	g := &greeter{m: m, tr: transcript{dialer: m.local, acceptor: p.name, grid: m.o.Grid}, rotations: m.rotations.Load()}
 	conn := &abrupt{Conn: raw, limited: true, head: m.limits.HeaderBytes}
 	var cert proven
 	if m.o.TLS != nil {
@@ -131,7 +131,7 @@ func (m *Manager) greet(ctx context.Context, p *peer, from attempt, raw net.Conn
 	if err := m.checkAnswer(p, h); err != nil {
 		return nil, err
 	}
-	s := m.newShaken(p, h, cert)
+	s := g.newShaken(p, h, cert)
 	s.token, s.dialed, s.renew = h.Token, true, from.renew
 	s.cfg.Announced = announced
 	s.cfg.Transport = link.NewWebSocket(g.ws, m.limits.ofLink())

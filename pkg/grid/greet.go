@@ -18,6 +18,8 @@ type greeter struct {
 	room int // bytes that the other side takes of a hello
 	tr   transcript
 	mine [proofSize]byte // our proof; zeros without a token, and to who has not proved its own
+
+	rotations uint64 // of the manager when the handshake began
 }
 
 // read reads one greeting of at most limit bytes. Its time is limited by who
@@ -69,9 +71,10 @@ func (g *greeter) provedAgain(proof [proofSize]byte) bool {
 func (m *Manager) wantsChecksum() bool { return m.o.TLS == nil }
 
 // newShaken is what both roles make of the other side's hello.
-func (m *Manager) newShaken(p *peer, h *hello, cert proven) *shaken {
+func (g *greeter) newShaken(p *peer, h *hello, cert proven) *shaken {
+	m := g.m
 	return &shaken{
-		epoch: h.Epoch, expiry: cert.expiry,
+		epoch: h.Epoch, expiry: cert.expiry, rotations: g.rotations,
 		cfg: link.Config{
 			Remote: p.name, Identity: cert.identity, Instance: h.Instance, Checksum: h.Checksum || m.wantsChecksum(),
 			Ours: m.ownSide(), Theirs: h.Limits, TheirHandlers: h.Handlers, Shared: m.shared,

@@ -39,6 +39,8 @@ type Manager struct {
 	notices notices
 	counts  counts
 
+	rotations atomic.Uint64 // how often Rotate was called
+
 	leaving atomic.Bool // Shutdown or Close has begun: no new links
 	ctx     context.Context
 	cancel  context.CancelFunc // ends handshakes and waits

@@ -153,6 +153,8 @@ type shaken struct {
 	renew  bool   // calls on the link before may end there
 	epoch  uint64 // of their list
 	expiry time.Time
+
+	rotations uint64 // of the manager when the handshake began
 }
 
 // install makes s the peer's link in the place of seen, which is what the
@@ -185,6 +187,9 @@ func (p *peer) install(s *shaken, seen *life) bool {
 	p.redial.renew, p.redial.logged = false, false // here: from now on the other side may ask for another one
 	p.scheduleRotationLocked(lf)
 	p.m.addLife(lf)
+	if s.rotations != p.m.rotations.Load() {
+		p.rotateLocked(lf) // the certificates may be those from before
+	}
 	p.mu.Unlock()
 
 	lf.link.Announce() // a handler that was registered after Start, and before the manager knew of the link

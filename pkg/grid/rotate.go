@@ -25,11 +25,12 @@ const maxLinks = 8
 // not asked.
 const renewHandler = "gridmesh.renew"
 
-// Rotate remakes every link with the certificates of the moment, without a
-// failed call: the new link comes first, calls in flight end on the old one
-// within Limits.RotateGrace. It does not wait. Links age by themselves, too,
-// see TLS.MaxAge.
+// Rotate remakes every link with the certificates of the moment, those that are
+// just being made too, without a failed call: the new link comes first, calls in
+// flight end on the old one within Limits.RotateGrace. It does not wait. Links age
+// by themselves, too, see TLS.MaxAge.
 func (m *Manager) Rotate() {
+	m.rotations.Add(1) // first: a handshake that runs sees it, or its link is there below
 	for _, p := range m.members.Load().sorted {
 		p.mu.Lock()
 		if p.held != nil {

@@ -83,6 +83,51 @@ func TestRenewalIsAskedForAtOnce(t *testing.T) {
 	})
 }
 
+// A link whose handshake runs while links are to be remade is remade, too: it may
+// be one that an authority vouched for which has just gone.
+func TestHandshakeDuringRotateIsRemade(t *testing.T) {
+	for name, tt := range map[string]struct {
+		side int
+		at   int64 // when its roots are asked for the how manieth time
+	}{
+		"the dialer rotates":   {0, 2}, // the first time is when it starts
+		"the acceptor rotates": {1, 3}, // the second time it is its server that asks
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork()
+				ca := newAuthority(t)
+				var nodes [2]*node
+				var asked atomic.Int64
+				with := func(i int, host string) func(*Options) {
+					cert := ca.issue(t, nil, host)
+					return secured(&TLS{
+						Certificate: func() (*tls.Certificate, error) { return &cert, nil },
+						Roots: func() (*x509.CertPool, error) {
+							if i == tt.side && asked.Add(1) == tt.at {
+								nodes[i].Rotate()
+							}
+							return ca.pool(), nil
+						},
+					})
+				}
+				names := []string{dialerName, acceptorName}
+				nodes[1] = n.start(t, acceptorName, names, with(1, acceptorHost))
+				nodes[0] = n.start(t, dialerName, nil, with(0, dialerHost))
+				a := nodes[0]
+				if err := a.SetPeers(names); err != nil {
+					t.Fatal(err)
+				}
+				mustLink(t, a, nodes[1])
+				time.Sleep(a.o.Limits.SettledAfter + 2*time.Second)
+				if got := a.Stats().Reconnects["rotated"]; got != 1 {
+					t.Errorf("remade %d times", got)
+				}
+			})
+		})
+	}
+}
+
 // Links are remade with the certificates of the day before they get old,
 // whichever side's MaxAge it is, under calls in both directions and with one
 // that runs all the while, without a failed call (fault rows 52, 53).
