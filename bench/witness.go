@@ -28,8 +28,9 @@ type witness struct {
 type span struct{ from, to time.Duration }
 
 const (
-	// nearby is how long before and behind a piece of work calls count as touched by
-	// it: what it prepares, the core that it wakes, who waited for the processor.
+	// nearby is how long before and behind a piece of work calls that begin count as
+	// touched by it: those that it finds on their way, and those that wait for the
+	// processor or a core that it wakes.
 	nearby = time.Millisecond
 	// edge is how long of the beginning and the end of a longer piece are work. In
 	// between it waits for somebody else.
@@ -83,7 +84,7 @@ func (w *witness) rise() (float64, error) {
 	var all, untouched []time.Duration
 	for _, c := range w.calls {
 		all = append(all, c.to-c.from)
-		if !touched(work, c) {
+		if !touched(work, c.from) { // when it ends matters not, or slow calls would be touched more often
 			untouched = append(untouched, c.to-c.from)
 		}
 	}
@@ -107,10 +108,11 @@ func merged(work []span) []span {
 	return list
 }
 
-// touched reports whether a call overlaps with any of the work, which is merged.
-func touched(work []span, c span) bool {
-	i := sort.Search(len(work), func(i int) bool { return work[i].to > c.from })
-	return i < len(work) && work[i].from < c.to
+// touched reports whether a call that begins then begins within any of the work,
+// which is merged.
+func touched(work []span, from time.Duration) bool {
+	i := sort.Search(len(work), func(i int) bool { return work[i].to > from })
+	return i < len(work) && work[i].from < from
 }
 
 // p99 of durations, which it sorts.
@@ -134,6 +136,16 @@ func (d seenDisk) Open(name string, create bool) (fsys.File, error) {
 		return nil, err
 	}
 	return seenFile{f, d.w}, nil
+}
+
+func (d seenDisk) Rename(from, to string) error {
+	defer d.w.worked(time.Now())
+	return d.FS.Rename(from, to)
+}
+
+func (d seenDisk) Remove(name string) error {
+	defer d.w.worked(time.Now())
+	return d.FS.Remove(name)
 }
 
 func (d seenDisk) SyncDir(dir string) error {
