@@ -48,7 +48,8 @@ func (m *Manager) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer m.untrack()
-		h := m.gate.begin(hostOf(r.RemoteAddr), came(r))
+		came := m.came(r)
+		h := m.gate.begin(hostOf(r.RemoteAddr), came.at)
 		if h == nil {
 			m.refused.note(hostOf(r.RemoteAddr), refusedBusy, fmt.Sprintf("%d handshakes run already", m.limits.Handshakes), true)
 			w.Header().Set("Retry-After", "1")
@@ -56,7 +57,7 @@ func (m *Manager) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer m.gate.over(h)
-		m.accept(w, r, h)
+		m.accept(w, r, h, came.rotations)
 	}
 }
 
@@ -89,8 +90,9 @@ func (t taking) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return metered, rw, nil
 }
 
-// accept upgrades and answers the dialer's hello.
-func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake) {
+// accept upgrades and answers the dialer's hello. rotations is the manager's when
+// the connection came.
+func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake, rotations uint64) {
 	size, pool := link.WriteBuffers(m.limits.ofLink())
 	up := websocket.Upgrader{
 		Subprotocols: []string{subprotocol}, WriteBufferSize: size, WriteBufferPool: pool,
@@ -103,7 +105,7 @@ func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake) {
 			http.Error(w, "this is no upgrade that RFC 6455 knows", status)
 		},
 	}
-	g := &greeter{m: m, rotations: m.rotations.Load()}
+	g := &greeter{m: m, rotations: rotations}
 	var err error
 	if g.room, err = roomIn(r.Header); err != nil {
 		m.refused.note(hostOf(r.RemoteAddr), refusedMalformed, err.Error(), true)
@@ -134,7 +136,10 @@ func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake) {
 		return
 	}
 	s.cfg.Transport = link.NewWebSocket(ws, m.limits.ofLink())
-	m.gate.over(h) // before it is a link: no stranger may have it cut
+	if !m.gate.over(h) { // before it is a link: from now on no stranger can have it cut
+		cut(ws.NetConn()) // one just has
+		return
+	}
 	if p := m.members.Load().byName[s.cfg.Remote]; p == nil || !p.install(s, seen) {
 		_ = s.cfg.Transport.Close()
 	}

@@ -42,7 +42,7 @@ func (m *Manager) NewServer() *http.Server {
 		ErrorLog:                     slog.NewLogLogger(serverLog{m}, slog.LevelWarn),
 		ConnState:                    m.connState,
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, cameAt{}, time.Now())
+			return context.WithValue(ctx, arrivalKey{}, arrival{time.Now(), m.rotations.Load()})
 		},
 	}
 	if m.o.TLS != nil {
@@ -73,15 +73,21 @@ type visitor struct {
 	late  *time.Timer // cuts it
 }
 
-// cameAt finds the time of a connection in the context of its request.
-type cameAt struct{}
+// arrival is when a connection came, before its TLS handshake.
+type arrival struct {
+	at        time.Time
+	rotations uint64 // of the manager at that time
+}
 
-// came is when the connection of r came, as far as that is known.
-func came(r *http.Request) time.Time {
-	if at, ok := r.Context().Value(cameAt{}).(time.Time); ok {
-		return at
+// arrivalKey finds the arrival of a connection in the context of its request.
+type arrivalKey struct{}
+
+// came is the arrival of the connection of r, as far as that is known.
+func (m *Manager) came(r *http.Request) arrival {
+	if a, ok := r.Context().Value(arrivalKey{}).(arrival); ok {
+		return a
 	}
-	return time.Now()
+	return arrival{time.Now(), m.rotations.Load()}
 }
 
 // handshake is one that comes in.
@@ -174,14 +180,20 @@ func (g *gate) begin(host string, came time.Time) *handshake {
 	return h
 }
 
-// over counts connections and handshakes no more.
-func (g *gate) over(h *handshake) {
+// over counts a handshake and its connection no more. It reports false if others
+// have taken its place, or its time is over: then it is cut.
+func (g *gate) over(h *handshake) (kept bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	n := len(g.running)
 	g.running = slices.DeleteFunc(g.running, func(r *handshake) bool { return r == h })
-	if i := g.indexLocked(h.conn); i >= 0 {
-		g.takeLocked(i)
+	i := g.indexLocked(h.conn)
+	if i < 0 {
+		return false
 	}
+	kept = g.order[i].late.Stop() && len(g.running) < n
+	g.takeLocked(i)
+	return kept
 }
 
 // took notes the connection that h has taken over from the server.

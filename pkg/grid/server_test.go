@@ -160,6 +160,28 @@ func TestSlowHeadIsCut(t *testing.T) {
 	})
 }
 
+// A handshake whose place was taken by another one becomes no link: it is cut.
+func TestHandshakeThatMadeRoomIsOver(t *testing.T) {
+	g := newGate(1, 8, time.Minute)
+	come := func(host string) *handshake {
+		h := g.begin(host, time.Now())
+		near, far := net.Pipe()
+		t.Cleanup(func() { _, _ = near.Close(), far.Close() })
+		g.took(h, near)
+		return h
+	}
+	first, second := come("a"), come("b")
+	for _, tt := range []struct {
+		name string
+		h    *handshake
+		want bool
+	}{{"the first", first, false}, {"the second", second, true}, {"the second again", second, false}} {
+		if got := g.over(tt.h); got != tt.want {
+			t.Errorf("%s is kept: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 // Idle connections of strangers make room for the next: at the limit none is
 // cut, above it the oldest is (fault row 15).
 func TestOldestStrangerMakesRoom(t *testing.T) {
