@@ -81,17 +81,17 @@ func (w *witness) rise() (float64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	work := merged(w.work)
-	var all, untouched []time.Duration
+	var all, untouched Histogram
 	for _, c := range w.calls {
-		all = append(all, c.to-c.from)
+		all.Record(c.to - c.from)
 		if !touched(work, c.from) { // when it ends matters not, or slow calls would be touched more often
-			untouched = append(untouched, c.to-c.from)
+			untouched.Record(c.to - c.from)
 		}
 	}
-	if len(untouched) == 0 {
+	if untouched.Count() == 0 {
 		return 0, errors.New("no call ran while the target had nothing to do")
 	}
-	return float64(p99(all)) / float64(p99(untouched)), nil
+	return float64(all.Quantile(0.99)) / float64(untouched.Quantile(0.99)), nil
 }
 
 // merged is pieces of work with what is nearby, in order; those that overlap are one.
@@ -113,12 +113,6 @@ func merged(work []span) []span {
 func touched(work []span, from time.Duration) bool {
 	i := sort.Search(len(work), func(i int) bool { return work[i].to > from })
 	return i < len(work) && work[i].from < from
-}
-
-// p99 of durations, which it sorts.
-func p99(list []time.Duration) time.Duration {
-	slices.Sort(list)
-	return list[len(list)*99/100]
 }
 
 // disk is the machine's disk with what is done on it seen.
