@@ -48,8 +48,7 @@ func (m *Manager) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer m.untrack()
-		came := m.came(r)
-		h := m.gate.begin(hostOf(r.RemoteAddr), came.at)
+		h := m.gate.begin(hostOf(r.RemoteAddr), m.came(r))
 		if h == nil {
 			m.refused.note(hostOf(r.RemoteAddr), refusedBusy, fmt.Sprintf("%d handshakes run already", m.limits.Handshakes), true)
 			w.Header().Set("Retry-After", "1")
@@ -57,7 +56,7 @@ func (m *Manager) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer m.gate.over(h)
-		m.accept(w, r, h, came.rotations)
+		m.accept(w, r, h)
 	}
 }
 
@@ -90,9 +89,8 @@ func (t taking) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return metered, rw, nil
 }
 
-// accept upgrades and answers the dialer's hello. rotations is the manager's when
-// the connection came.
-func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake, rotations uint64) {
+// accept upgrades and answers the dialer's hello.
+func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake) {
 	size, pool := link.WriteBuffers(m.limits.ofLink())
 	up := websocket.Upgrader{
 		Subprotocols: []string{subprotocol}, WriteBufferSize: size, WriteBufferPool: pool,
@@ -105,7 +103,7 @@ func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake, r
 			http.Error(w, "this is no upgrade that RFC 6455 knows", status)
 		},
 	}
-	g := &greeter{m: m, rotations: rotations}
+	g := &greeter{m: m, rotations: h.came.rotations}
 	var err error
 	if g.room, err = roomIn(r.Header); err != nil {
 		m.refused.note(hostOf(r.RemoteAddr), refusedMalformed, err.Error(), true)
@@ -124,7 +122,7 @@ func (m *Manager) accept(w http.ResponseWriter, r *http.Request, h *handshake, r
 	}
 	g.ws = ws
 	// One time limit for all of it, however the bytes trickle in.
-	ctx, cancel := context.WithDeadline(m.ctx, h.came.Add(m.limits.HandshakeTimeout))
+	ctx, cancel := context.WithDeadline(m.ctx, h.came.at.Add(m.limits.HandshakeTimeout))
 	defer cancel()
 	guard := context.AfterFunc(ctx, func() { cut(ws.NetConn()) })
 	s, seen, err := g.answer(ctx, r)

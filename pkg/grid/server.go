@@ -93,7 +93,7 @@ func (m *Manager) came(r *http.Request) arrival {
 // handshake is one that comes in.
 type handshake struct {
 	host  string
-	came  time.Time // its connection
+	came  arrival   // of its connection
 	since time.Time // its upgrade
 	conn  net.Conn  // nil: not taken over yet
 }
@@ -156,7 +156,7 @@ func (g *gate) takeLocked(i int) visitor {
 
 // begin counts a handshake of host; nil: there are too many that have just begun,
 // and none of a host that has more places than this one would.
-func (g *gate) begin(host string, came time.Time) *handshake {
+func (g *gate) begin(host string, came arrival) *handshake {
 	g.mu.Lock()
 	var leaves net.Conn
 	if len(g.running) >= g.handshakes {
@@ -201,7 +201,7 @@ func (g *gate) took(h *handshake, c net.Conn) {
 	g.mu.Lock()
 	h.conn = c
 	g.mu.Unlock()
-	g.enter(c, h.came)
+	g.enter(c, h.came.at)
 }
 
 // connState follows the connections of a server made by NewServer. Such a

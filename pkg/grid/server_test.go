@@ -164,7 +164,7 @@ func TestSlowHeadIsCut(t *testing.T) {
 func TestHandshakeThatMadeRoomIsOver(t *testing.T) {
 	g := newGate(1, 8, time.Minute)
 	come := func(host string) *handshake {
-		h := g.begin(host, time.Now())
+		h := g.begin(host, arrival{at: time.Now()})
 		near, far := net.Pipe()
 		t.Cleanup(func() { _, _ = near.Close(), far.Close() })
 		g.took(h, near)
@@ -329,7 +329,7 @@ func TestHostWithMostMakesRoom(t *testing.T) {
 
 		g = newGate(100, places+1, 5*time.Second)
 		begin := func(host string) *handshake {
-			h := g.begin(host, time.Now())
+			h := g.begin(host, arrival{at: time.Now()})
 			if h != nil {
 				g.took(h, &visit{host: host})
 			}
